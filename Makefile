@@ -1,0 +1,57 @@
+# Everything a newcomer needs; `make help` lists it.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+BIN := .venv/bin
+HOME_FOLDER ?= data
+BENCH_DATABASE ?= $(HOME_FOLDER)/bench/krx_stock_data.db
+
+.PHONY: help setup demo test lint format ui bench lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z_]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z_]+):.*## (.*)/  \1\t\2/' | expand -t 14
+
+setup: $(BIN)/.ready ## make the virtual environment for running finpipe
+
+$(BIN)/.ready: pyproject.toml requirements.lock
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e .
+	touch $@
+
+$(BIN)/.ready-dev: $(BIN)/.ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev]'
+	touch $@
+
+demo: $(BIN)/.ready ## run the main job on a synthetic market and show what comes out
+	$(BIN)/finpipe demo --home $(HOME_FOLDER)
+
+test: $(BIN)/.ready-dev ## run the tests
+	$(BIN)/python -m pytest -n 2
+
+lint: $(BIN)/.ready-dev ## check style, types and layers
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(BIN)/.ready-dev ## put the code in shape
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+ui: $(BIN)/.ready ## open the Dagster UI on the same home as the command
+	$(BIN)/finpipe ui --home $(HOME_FOLDER)
+
+bench: $(BENCH_DATABASE) ## time finpipe against plain pandas on a database of one million rows
+	$(BIN)/python -m finpipe_tests.benchmarks krx --database $(BENCH_DATABASE) --repeat 3
+
+$(BENCH_DATABASE): $(BIN)/.ready-dev
+	test -f $@ || $(BIN)/finpipe database demo --out $@ --stocks 500 --days 2100
+
+lock: $(BIN)/.ready-dev ## pin every dependency anew
+	$(BIN)/pip-compile --quiet --strip-extras --all-extras --no-emit-index-url --no-emit-trusted-host \
+		--no-emit-find-links --no-header --no-annotate --output-file requirements.lock pyproject.toml
+
+clean: ## remove the virtual environment and caches, not the data
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,96 @@
+"""An alarm for features that know tomorrow: those that order the next day's returns too well."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from finpipe.backtest.tables import FEATURE_LEAKS
+
+SUSPICIOUS_IC = 0.15
+SUSPICIOUS_T = 4.0
+FEWEST_STOCKS = 3
+TINY = 1e-12
+
+
+def feature_leaks(
+    features: pl.DataFrame,
+    realized: pl.DataFrame,
+    *,
+    names: Sequence[str] | None = None,
+    horizon: int = 1,
+    days: int | None = None,
+    limit: float = SUSPICIOUS_IC,
+) -> pl.DataFrame:
+    """Measure how well each feature orders the next day's returns, and flag what is too good to be true.
+
+    Honest features of daily bars reach a mean daily rank IC of a few hundredths against the return from
+    the next open to the one after; tomorrow's return, or anything made of it, reaches several tenths.
+    A feature is suspicious if its mean IC is beyond ``limit`` and more than 4 standard errors from 0, so
+    that a handful of stocks or days raises no alarm by chance.
+
+    Parameters
+    ----------
+    features
+        ``stock_code``, ``date`` and features as known at the close.
+    realized
+        ``stock_code``, ``date``, ``realized_return_{horizon}d``.
+    names
+        The features to look at; all numeric ones by default.
+    horizon
+        Trading days of the return; the shorter, the clearer a leak stands out.
+    days
+        Look at this many days only, spread evenly; a few hundred are plenty for an alarm. None looks at all.
+    limit
+        Largest absolute mean rank IC that is believed.
+
+    Returns
+    -------
+    pl.DataFrame
+        ``tables.FEATURE_LEAKS``, the most suspicious first. Features that never vary across the stocks of
+        a date, such as macro features, have a null IC and are not suspicious.
+    """
+    keys = ["stock_code", "date"]
+    given = names or [
+        name for name, kind in features.schema.items() if kind.is_numeric() and name not in keys
+    ]
+    label = pl.col(f"realized_return_{horizon}d").cast(pl.Float64)
+    known = realized.select(*keys, realized=label).drop_nulls("realized")
+    if days is not None:
+        known = known.filter(pl.col("date").is_in(_spread(known["date"].unique().sort(), days).implode()))
+    joined = features.select(*keys, *given).join(known, on=keys, maintain_order="left")
+    rows = [(name, *_mean_rank_ic(joined, name)) for name in given]
+    schema = {"feature": pl.String, "mean_rank_ic": pl.Float64, "t": pl.Float64, "days": pl.Int32}
+    table = pl.DataFrame(rows, schema=schema, orient="row")
+    size = pl.col("mean_rank_ic").abs()
+    certain = pl.col("t").abs().fill_null(0) > SUSPICIOUS_T
+    return FEATURE_LEAKS.validate(
+        table.with_columns(suspicious=((size > limit) & certain).fill_null(value=False))
+        .select(FEATURE_LEAKS.names)
+        .sort(size, "feature", descending=[True, False], nulls_last=True)
+    )
+
+
+def _spread(dates: pl.Series, count: int) -> pl.Series:
+    """Return ``count`` of the dates at even distances, or all if there are no more."""
+    if len(dates) <= count:
+        return dates
+    return dates.gather([position * len(dates) // count for position in range(count)])
+
+
+def _mean_rank_ic(joined: pl.DataFrame, name: str) -> tuple[float | None, float | None, int]:
+    daily = (
+        joined.lazy()
+        .select("date", "realized", value=pl.col(name).cast(pl.Float64).fill_nan(None))
+        .drop_nulls("value")
+        .group_by("date", maintain_order=True)
+        .agg(n=pl.len(), ic=pl.corr(pl.col("value").rank(), pl.col("realized").rank()))
+        .filter((pl.col("n") >= FEWEST_STOCKS) & pl.col("ic").is_not_nan())
+        .select(mean=pl.col("ic").mean(), deviation=pl.col("ic").std(), days=pl.len().cast(pl.Int32))
+        .collect()
+    )
+    mean, deviation, days = daily.row(0)
+    if mean is None or deviation is None:
+        return mean, None, days
+    return mean, mean * days**0.5 / max(deviation, TINY), days

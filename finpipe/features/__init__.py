@@ -1,0 +1,1 @@
+"""Model features and the catalogue that declares every one of them."""

@@ -1,0 +1,1 @@
+"""Targets, universe, walk-forward folds and the ranker."""

@@ -1,0 +1,142 @@
+"""The training panel: the members of the universe with all their features and labels side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from finpipe.features.macro import join_macro_features
+from finpipe.learning.rows import KEYS, packed_keys, require_same_rows, row_positions
+from finpipe.market import schema
+
+Frame = pl.DataFrame | pl.LazyFrame
+Fill = Literal["none", "date_median"]
+
+TRAINING_PANEL = schema.Table(
+    "krx/training_panel",
+    "Members of the universe with every feature and label; a null feature is not known, a null label not there.",
+    schema.UNIVERSE.columns,
+    extra=True,
+)
+
+
+class PanelError(ValueError):
+    """The panel lacks a column that it must have, or two inputs bring the same one."""
+
+
+def training_panel(
+    universe: pl.DataFrame,
+    features: Mapping[str, Frame],
+    labels: Frame,
+    macro: pl.DataFrame | None = None,
+    *,
+    require: Collection[str] = (),
+    fill: Fill = "none",
+) -> pl.DataFrame:
+    """Return the universe's rows with all features and labels.
+
+    The feature frames and the labels have one row per traded row of the market, in the same order. That is
+    checked; the rows of the universe are then looked up once, and their values picked column by column, so
+    that of a lazy frame only a few columns are in memory at a time.
+
+    Parameters
+    ----------
+    universe
+        ``krx/universe``.
+    features
+        Feature frames by asset name, each with the keys of the traded rows, in order.
+    labels
+        ``krx/forward_returns``, with the same rows.
+    macro
+        ``krx/macro_features``, one row per date; joined by date, with the composite that also needs a
+        stock's momentum. Without it the panel has no macro columns.
+    require
+        Columns that must be there, the features of the studies for example.
+    fill
+        ``"none"`` leaves a missing feature null, which LightGBM treats as its own case. ``"date_median"``
+        gives it the median of the date over all traded rows (null where none of them has it).
+
+    Returns
+    -------
+    DataFrame
+        ``TRAINING_PANEL``: the universe's columns, the features in the order of their frames, macro
+        features, labels. A null feature is not known; a null label means none (see ``krx/forward_returns``).
+
+    Raises
+    ------
+    AlignmentError
+        Names the frame whose rows do not fit.
+    PanelError
+        A required column is missing, or a column comes twice.
+    """
+    sources: dict[str, Frame] = {"krx/universe": universe, **features, "krx/forward_returns": labels}
+    composites: tuple[str, ...] = ()
+    if macro is not None:
+        sources["krx/macro_features"] = macro
+        composites, require = ("regime_momentum_interaction",), {*require, "mom_20d"}
+    _check_columns(sources, composites, require)
+    traded = packed_keys(_collect(labels, KEYS))
+    rows = row_positions("krx/universe", universe, traded, "krx/forward_returns")
+    for name, frame in features.items():
+        require_same_rows(name, _collect(frame, KEYS), traded, "krx/forward_returns")
+
+    panel = universe
+    for frame in features.values():
+        panel = panel.with_columns(_pick(frame, rows, fill))
+    if macro is not None:
+        panel = join_macro_features(panel, macro)
+    return panel.with_columns(_pick(labels, rows, "none"))
+
+
+_COLUMNS_AT_A_TIME = 8
+
+
+def _pick(frame: Frame, rows: NDArray[np.int64], fill: Fill) -> Iterator[pl.Series]:
+    """Yield the frame's columns but its keys, at the given rows."""
+    names = [name for name in _names(frame) if name not in KEYS]
+    dates = _collect(frame, ["date"]) if fill == "date_median" else None
+    for start in range(0, len(names), _COLUMNS_AT_A_TIME):
+        batch = _collect(frame, names[start : start + _COLUMNS_AT_A_TIME])
+        picked = batch[rows]
+        yield from picked if dates is None else _filled(picked, batch, dates, rows)
+
+
+def _filled(
+    picked: pl.DataFrame, batch: pl.DataFrame, dates: pl.DataFrame, rows: NDArray[np.int64]
+) -> pl.DataFrame:
+    """Replace nulls in number columns of ``picked`` by the date's median over all rows of ``batch``."""
+    gaps = [name for name in picked.columns if batch.schema[name].is_float() and picked[name].null_count()]
+    if not gaps:
+        return picked
+    medians = batch.select(gaps).with_columns(dates).group_by("date").agg(pl.col(gaps).median())
+    substitutes = dates[rows].join(medians, on="date", how="left", maintain_order="left")
+    return picked.with_columns(picked[name].fill_null(substitutes[name]) for name in gaps)
+
+
+def _check_columns(
+    sources: Mapping[str, Frame], composites: Collection[str], require: Collection[str]
+) -> None:
+    owner: dict[str, str] = dict.fromkeys(composites, "the composites of krx/macro_features")
+    for name, frame in sources.items():
+        for column in _names(frame):
+            if column in owner and column not in KEYS:
+                raise PanelError(f"column {column} comes from both {owner[column]} and {name}: rename one")
+            owner[column] = name
+    absent = sorted(set(require) - set(owner))
+    if absent:
+        raise PanelError(
+            f"the training panel lacks the required column(s) {', '.join(absent)}; "
+            f"none of {', '.join(sources)} has them"
+        )
+
+
+def _names(frame: Frame) -> list[str]:
+    return frame.collect_schema().names()
+
+
+def _collect(frame: Frame, names: Collection[str]) -> pl.DataFrame:
+    return frame.lazy().select(names).collect()

@@ -1,0 +1,1 @@
+"""Getting market data in: schemas, the KRX database, adjustment, the calendar and the demo market."""

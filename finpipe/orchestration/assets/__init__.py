@@ -1,0 +1,14 @@
+"""Thin shells around domain functions, in the order data flows."""
+
+from __future__ import annotations
+
+from finpipe.orchestration.assets import backtest, features, learning, market
+from finpipe.orchestration.stage import Stage
+
+STAGES: tuple[Stage, ...] = tuple(
+    value
+    for room in (market, features, learning, backtest)
+    for value in vars(room).values()
+    if isinstance(value, Stage)
+)
+"""Every stage of the graph."""

@@ -1,0 +1,267 @@
+"""The planner: what is fresh, stale or missing, why, and in which rounds the rest can be made.
+
+The status of a node is exact, hop by hop: its recorded provenance against the code, the settings and the
+data versions of its inputs today. A node whose inputs are being made is settled only when they are, so
+that inputs that come out unchanged stop the work there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import dagster as dg
+
+from finpipe.orchestration import partitions
+from finpipe.orchestration.graph import Graph
+from finpipe.orchestration.io_managers import SIZE
+from finpipe.orchestration.provenance import Record, latest_record, node_name, recorded_inputs
+from finpipe.orchestration.shelves import Shelf
+from finpipe.orchestration.stage import FAILED_CHECKS, Stage
+from finpipe.settings import Settings
+
+State = Literal["fresh", "stale", "missing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How a stage stands at one partition.
+
+    Parameters
+    ----------
+    own
+        Reasons of its own (code, settings, missing or altered files): it must be made whatever its inputs are.
+    inherited
+        Inputs that have other data than it was made from.
+    """
+
+    stage: Stage
+    partition: str | None
+    state: State
+    own: tuple[str, ...]
+    inherited: tuple[str, ...]
+    records: Mapping[str, Record | None]
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the assets at this partition."""
+        return [node_name(key, self.partition) for key in self.stage.outputs]
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why it is not fresh, in words."""
+        return (*self.own, *self.inherited)
+
+    def failed_checks(self, key: str) -> Mapping[str, str]:
+        """Return what the asset checks of ``key`` found, for those that failed when it was made."""
+        record = self.records[key]
+        found: Mapping[str, str] = {} if record is None else record.metadata.get(FAILED_CHECKS, {})
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which partitions a run is about; None means all that are known."""
+
+    years: tuple[str, ...] | None = None
+    variants: tuple[str, ...] | None = None
+
+    def keys(self, stage: Stage, instance: dg.DagsterInstance) -> list[str | None]:
+        """Return the partition keys of ``stage`` within the scope."""
+        known = {name: _known(instance, name) for name in stage.dimensions}
+        chosen = {partitions.TEST_YEAR: self.years, partitions.VARIANT: self.variants}
+        within = {
+            name: tuple(value for value in values if chosen[name] is None or value in chosen[name])  # type: ignore[operator]
+            for name, values in known.items()
+        }
+        return partitions.upstream_keys({}, stage.dimensions, within)
+
+
+@dataclass(slots=True)
+class Round:
+    """Work that can be done now: nodes by partition, in topological order; what is fresh; what must wait.
+
+    Parameters
+    ----------
+    blocked
+        Names of nodes that need what is lost; an asset that is blocked at every partition goes by its key.
+    """
+
+    batches: dict[str | None, list[Status]] = field(default_factory=dict)
+    fresh: list[Status] = field(default_factory=list)
+    waiting: list[Stage] = field(default_factory=list)
+    blocked: list[str] = field(default_factory=list)
+
+    def makes(self, key: str, partition: str | None) -> bool:
+        """Return whether ``key`` is made at ``partition`` in this round."""
+        return any(key in status.stage.outputs for status in self.batches.get(partition, ()))
+
+    def waits_for(self, key: str) -> bool:
+        """Return whether the stage of ``key`` is among those that wait."""
+        return any(key in stage.outputs for stage in self.waiting)
+
+
+class Planner:
+    """Answers questions about the state of the graph in one home."""
+
+    def __init__(
+        self, graph: Graph, settings: Settings, instance: dg.DagsterInstance, shelves: Mapping[str, Shelf]
+    ) -> None:
+        self._graph = graph
+        self._settings = settings
+        self._instance = instance
+        self._shelves = shelves
+
+    def status(self, stage: Stage, partition: str | None) -> Status:
+        """Return how ``stage`` stands at ``partition``."""
+        records = {key: latest_record(self._instance, key, partition) for key in stage.outputs}
+        if any(record is None for record in records.values()):
+            return Status(stage, partition, "missing", ("never made",), (), records)
+        gone = [
+            f"{node_name(key, partition)} is not as it was stored"
+            for key, record in records.items()
+            if record is not None and not self._holds(stage, key, partition, record)
+        ]
+        recorded: dict[str, Any] = next(
+            record.provenance for record in records.values() if record is not None
+        )
+        own = (*gone, *_changed_code(stage, recorded), *self._changed_settings(stage, recorded))
+        inherited = tuple(self._changed_inputs(stage, partition, recorded))
+        state: State = "missing" if gone else "stale" if own or inherited else "fresh"
+        return Status(stage, partition, state, own, inherited, records)
+
+    def statuses(self, stages: Iterable[Stage], scope: Scope) -> list[Status]:
+        """Return how every stage stands at every partition of the scope."""
+        return [
+            self.status(stage, partition)
+            for stage in stages
+            for partition in scope.keys(stage, self._instance)
+        ]
+
+    def next_round(
+        self,
+        stages: Iterable[Stage],
+        scope: Scope,
+        *,
+        force: frozenset[str] = frozenset(),
+        made: Collection[str] = (),
+        lost: Collection[str] = (),
+        follow: bool = False,
+    ) -> Round:
+        """Return what can be made now of ``stages`` (in topological order, not settled by earlier rounds).
+
+        A node is made when its inputs are settled, or right after an input of its own partition if it must be
+        made whatever that input becomes. A partitioned stage waits for unpartitioned inputs: they may bring
+        new partitions.
+
+        Parameters
+        ----------
+        force
+            Names of stages that are made although they are fresh, but for the nodes already ``made``.
+        lost
+            Names of nodes that failed or were blocked: what needs them is blocked too.
+        follow
+            Take every node that comes right after an input of its own partition into the round, for a run
+            whose steps find out themselves whether they are still needed.
+        """
+        result = Round()
+        gone = set(lost)
+        for stage in stages:
+            if not gone.isdisjoint(stage.upstream):
+                result.blocked.extend(stage.outputs)
+                gone.update(stage.outputs)
+                continue
+            partitioned = bool(stage.dimensions)
+            waits = any(
+                result.waits_for(key) or (partitioned and result.makes(key, None)) for key in stage.upstream
+            )
+            if not waits:
+                for partition in scope.keys(stage, self._instance):
+                    names = [node_name(key, partition) for key in stage.outputs]
+                    if gone and self._is_lost(stage, partition, gone):
+                        result.blocked.extend(name for name in names if name not in gone)
+                        gone.update(names)
+                        continue
+                    forced = stage.name in force and not set(names) <= set(made)
+                    status = self.status(stage, partition)
+                    waits |= not self._place(result, status, forced=forced, follow=follow)
+            if waits:
+                result.waiting.append(stage)
+        return result
+
+    def _is_lost(self, stage: Stage, partition: str | None, lost: set[str]) -> bool:
+        inputs = {
+            node_name(key, needed) for key in stage.upstream for needed in self._needed(stage, partition, key)
+        }
+        own = {node_name(key, partition) for key in stage.outputs}
+        return not lost.isdisjoint(inputs | own)
+
+    def _place(self, result: Round, status: Status, *, forced: bool, follow: bool) -> bool:
+        """Put a node where it belongs in the round; return False if it has to wait for a later one."""
+        made_before = [
+            (key, needed)
+            for key in status.stage.upstream
+            for needed in self._needed(status.stage, status.partition, key)
+            if result.makes(key, needed)
+        ]
+        if made_before:
+            same_batch = all(needed == status.partition for _, needed in made_before)
+            if not (same_batch and (status.own or forced or follow)):
+                return False
+        elif status.state == "fresh" and not forced:
+            result.fresh.append(status)
+            return True
+        result.batches.setdefault(status.partition, []).append(status)
+        return True
+
+    def _needed(self, stage: Stage, partition: str | None, upstream: str) -> list[str | None]:
+        own = partitions.parse(partition, stage.dimensions)
+        names = self._graph.dimensions(upstream)
+        known = {name: _known(self._instance, name) for name in names if name not in own}
+        return partitions.upstream_keys(own, names, known)
+
+    def _holds(self, stage: Stage, key: str, partition: str | None, record: Record) -> bool:
+        return self._shelves[stage.outputs[key].storage].holds(key, partition, int(record.metadata[SIZE]))
+
+    def _changed_settings(self, stage: Stage, recorded: Mapping[str, Any]) -> list[str]:
+        before: Mapping[str, str] = recorded["settings"]
+        now = {name: repr(getattr(self._settings, name)) for name in stage.code.settings}
+        return [
+            f"setting {name}: {before.get(name, 'none')} → {value}"
+            for name, value in now.items()
+            if before.get(name) != value
+        ]
+
+    def _changed_inputs(self, stage: Stage, partition: str | None, recorded: Mapping[str, Any]) -> list[str]:
+        before: Mapping[str, str] = recorded["inputs"]
+        now = recorded_inputs(self._instance, stage.upstream, stage.dimensions, partition)
+        changed = [
+            f"{name} changed"
+            if name in self._graph.source_keys
+            else f"upstream {name} was materialized with other data"
+            for name, version in now.items()
+            if before.get(name, "") != version
+        ]
+        return changed + [f"upstream {name} is gone" for name in before if name not in now and before[name]]
+
+
+def _known(instance: dg.DagsterInstance, dimension: str) -> tuple[str, ...]:
+    return tuple(sorted(instance.get_dynamic_partitions(dimension)))
+
+
+def _changed_code(stage: Stage, recorded: Mapping[str, Any]) -> list[str]:
+    before: Mapping[str, str] = recorded["code"]
+    now = stage.code.modules
+    changed = [
+        f"code of {_file(name)} changed" for name in now if name in before and before[name] != now[name]
+    ]
+    added = [f"code of {_file(name)} is used now" for name in now if name not in before]
+    dropped = [f"code of {_file(name)} is no longer used" for name in before if name not in now]
+    return changed + added + dropped
+
+
+def _file(module: str) -> str:
+    return (
+        module if module.startswith("asset ") else module.removeprefix("finpipe.").replace(".", "/") + ".py"
+    )

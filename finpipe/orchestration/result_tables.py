@@ -1,0 +1,144 @@
+"""Result tables: small frames that people query with SQL, in one DuckDB file, replaced partition by partition."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import polars as pl
+
+PARTITION = "variant"
+
+
+class ResultTablesError(RuntimeError):
+    """The DuckDB file is held, damaged or lacks a table; the message says which and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResultTables:
+    """Tables of the DuckDB file at ``path``; ``krx/backtest`` is table ``krx.backtest``.
+
+    A connection is open only while a table is written or read: an open writer blocks every other process.
+
+    Parameters
+    ----------
+    path
+        The DuckDB file; made on the first write.
+    patience
+        Seconds to wait while another process holds the file.
+    """
+
+    path: Path
+    patience: float = 60.0
+
+    def replace(self, asset: str, partition: str | None, frame: pl.DataFrame) -> None:
+        """Put ``frame`` in the place of ``partition`` of ``asset`` (of the whole table if None), in one transaction.
+
+        A frame with other columns than the table has replaces all of it: other partitions have to be made again.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        schema, table = _names(asset)
+        plain = _without_categories(frame)
+        if partition is not None:
+            plain = plain.with_columns(pl.lit(partition).alias(PARTITION))
+        with self._connect(read_only=False) as connection:
+            connection.register("incoming", plain.to_arrow())
+            connection.begin()
+            connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
+            if partition is None or not self._has_columns_of(connection, schema, table, "incoming"):
+                connection.execute(f'CREATE OR REPLACE TABLE "{schema}"."{table}" AS SELECT * FROM incoming')
+            else:
+                connection.execute(f'DELETE FROM "{schema}"."{table}" WHERE {PARTITION} = ?', [partition])
+                connection.execute(f'INSERT INTO "{schema}"."{table}" SELECT * FROM incoming')
+            connection.commit()
+
+    def read(self, asset: str, partition: str | None) -> pl.DataFrame:
+        """Return ``partition`` of ``asset``, or every partition with a ``variant`` column if None."""
+        if not self.path.is_file():
+            raise ResultTablesError(
+                f"{asset} has never been made ({self.path} does not exist); run `finpipe run`"
+            )
+        schema, table = _names(asset)
+        with self._connect(read_only=True) as connection:
+            if not self._columns(connection, schema, table):
+                raise ResultTablesError(f"{asset} is not in {self.path}; run `finpipe run --only {asset}`")
+            query = f'SELECT * FROM "{schema}"."{table}"'
+            if partition is None:
+                return connection.sql(query).pl()
+            return connection.sql(f"{query} WHERE {PARTITION} = ?", params=[partition]).pl().drop(PARTITION)
+
+    def rows(self, asset: str, partition: str | None) -> int | None:
+        """Return the number of rows of ``partition`` of ``asset``, None if there is no such table."""
+        if not self.path.is_file():
+            return None
+        schema, table = _names(asset)
+        with self._connect(read_only=True) as connection:
+            if not self._columns(connection, schema, table):
+                return None
+            query = f'SELECT count(*) FROM "{schema}"."{table}"'
+            where, values = ("", []) if partition is None else (f" WHERE {PARTITION} = ?", [partition])
+            found: tuple[int] = connection.execute(query + where, values).fetchone()  # type: ignore[assignment]
+            return found[0]
+
+    def remove(self, asset: str, partition: str) -> None:
+        """Delete ``partition`` of ``asset``, if it is there."""
+        if not self.path.is_file():
+            return
+        schema, table = _names(asset)
+        with self._connect(read_only=False) as connection:
+            if self._columns(connection, schema, table):
+                connection.execute(f'DELETE FROM "{schema}"."{table}" WHERE {PARTITION} = ?', [partition])
+
+    @contextmanager
+    def _connect(self, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+        connection = self._open(read_only=read_only)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def _open(self, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+        deadline = time.monotonic() + self.patience
+        while True:
+            try:
+                return duckdb.connect(str(self.path), read_only=read_only, config={"threads": 2})
+            except duckdb.IOException as error:
+                if "lock" not in str(error).lower() or time.monotonic() > deadline:
+                    raise ResultTablesError(
+                        f"{self.path} cannot be opened: {error}. If a program has it open, close it there; "
+                        "if it is damaged, move it away: `finpipe run` makes the tables again from the store"
+                    ) from error
+                time.sleep(0.05)
+
+    @staticmethod
+    def _columns(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> list[str]:
+        rows = connection.execute(
+            "SELECT column_name FROM information_schema.columns "
+            "WHERE table_schema = ? AND table_name = ? ORDER BY ordinal_position",
+            [schema, table],
+        ).fetchall()
+        return [name for (name,) in rows]
+
+    def _has_columns_of(
+        self, connection: duckdb.DuckDBPyConnection, schema: str, table: str, view: str
+    ) -> bool:
+        """Compare names and types: other types would be converted without a word."""
+        if not self._columns(connection, schema, table):
+            return False
+        stored, given = (
+            connection.execute(f"DESCRIBE {name}").fetchall() for name in (f'"{schema}"."{table}"', view)
+        )
+        return [column[:2] for column in stored] == [column[:2] for column in given]
+
+
+def _names(asset: str) -> tuple[str, str]:
+    schema, _, table = asset.partition("/")
+    return schema, table.replace("/", "_")
+
+
+def _without_categories(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.cast({pl.Categorical: pl.String})

@@ -1,0 +1,109 @@
+"""The store: files of materialized assets, one per partition, written atomically to a folder or object store."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+from upath import UPath
+
+ROW_GROUP = 1 << 19
+
+
+class StoreError(RuntimeError):
+    """A stored file is missing or cannot be read or written; the message says which and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Files under ``root``, addressed by asset key, partition and ending.
+
+    Parameters
+    ----------
+    root
+        A folder or an object-store URL such as ``s3://bucket/prefix``.
+    """
+
+    root: str
+
+    def path(self, asset: str, partition: str | None, ending: str) -> UPath:
+        """Return where ``asset`` (slash form) keeps ``partition``; parts of a partition key become folders."""
+        name = asset if partition is None else f"{asset}/{partition.replace('|', '/')}"
+        return UPath(self.root) / f"{name}{ending}"
+
+    def write(self, path: UPath, write: Callable[[Path], None]) -> int:
+        """Let ``write`` fill a temporary file, then put it in the place of ``path``; return its size in bytes.
+
+        A crash at any moment leaves either the old file or the new one.
+        """
+        try:
+            if _is_local(path):
+                return _write_local(Path(path.path), write)
+            with tempfile.TemporaryDirectory() as folder:
+                temporary = Path(folder) / path.name
+                write(temporary)
+                path.fs.put_file(str(temporary), path.path)
+                return temporary.stat().st_size
+        except OSError as error:
+            raise StoreError(
+                f"{path} cannot be written ({error}); the version stored before is untouched. "
+                f"Check free space and permissions of {self.root}"
+            ) from error
+
+    def write_frame(self, path: UPath, frame: pl.DataFrame) -> int:
+        """Write ``frame`` as parquet; return its size in bytes."""
+        return self.write(
+            path,
+            lambda target: frame.write_parquet(
+                target, compression="zstd", compression_level=1, row_group_size=ROW_GROUP, statistics=True
+            ),
+        )
+
+    def write_text(self, path: UPath, text: str) -> int:
+        """Write ``text`` as UTF-8; return its size in bytes."""
+        return self.write(path, lambda target: _fill(target, text))
+
+    def read_text(self, path: UPath, asset: str) -> str:
+        """Return the text of ``path``, which belongs to ``asset``."""
+        self.require(path, asset)
+        return path.read_text(encoding="utf-8")
+
+    def scan(self, path: UPath, asset: str) -> pl.LazyFrame:
+        """Return the frame of ``path``, which belongs to ``asset``, without reading it yet."""
+        self.require(path, asset)
+        return pl.scan_parquet(path.path if _is_local(path) else str(path))
+
+    def size(self, path: UPath) -> int | None:
+        """Return the size of ``path`` in bytes, None if it is not there."""
+        return path.stat().st_size if path.exists() else None
+
+    def require(self, path: UPath, asset: str) -> None:
+        """Raise a StoreError that says how to make ``asset`` if ``path`` is not there."""
+        if not path.exists():
+            raise StoreError(
+                f"{asset} is not in the store ({path} does not exist); run `finpipe run --only {asset}`"
+            )
+
+
+def _is_local(path: UPath) -> bool:
+    return path.protocol in ("", "file")
+
+
+def _write_local(path: Path, write: Callable[[Path], None]) -> int:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write(temporary)
+        size = temporary.stat().st_size
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return size
+
+
+def _fill(target: Path, text: str) -> None:
+    target.write_text(text, encoding="utf-8")

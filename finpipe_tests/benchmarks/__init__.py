@@ -1,0 +1,1 @@
+"""Benchmarks of finpipe against plain baselines: ``python -m finpipe_tests.benchmarks NAME --help``."""

@@ -1,0 +1,95 @@
+"""Fixtures that every test may ask for."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from finpipe_tests.demo_home import (
+    FOREIGN,
+    WANTED,
+    DemoHome,
+    Said,
+    make_demo_home,
+    make_demo_market,
+    make_once,
+)
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_foreign_settings() -> Iterator[None]:
+    """No test sees or touches the home of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith(FOREIGN) and name != WANTED]:
+            patch.delenv(name)
+        yield
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of the session share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def demo_market(shared_folder: Path) -> Path:
+    """The database of a small demo market; not to be changed."""
+    return make_once(shared_folder / "demo_market", make_demo_market) / "krx_stock_data.db"
+
+
+@pytest.fixture(scope="session")
+def demo_home(shared_folder: Path, demo_market: Path) -> DemoHome:
+    """A home in which everything has been made from ``demo_market``; not to be changed."""
+    folder = make_once(shared_folder / "demo_home", make_demo_home(demo_market))
+    return DemoHome(demo_market, folder / "home")
+
+
+@pytest.fixture
+def own_home(demo_home: DemoHome, tmp_path: Path) -> DemoHome:
+    """A copy of ``demo_home`` that the test may change, on the same database."""
+    return demo_home.copy(tmp_path / "home")
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Said]:
+    """The ``finpipe`` command in this process, with one worker."""
+    from finpipe import cli, console
+
+    monkeypatch.setenv("FINPIPE_WORKERS", "1")
+    for terminal in (console.out, console.err):
+        monkeypatch.setattr(terminal, "_width", 250)
+
+    def run(*arguments: object) -> Said:
+        monkeypatch.setattr(sys, "argv", ["finpipe", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        said = capsys.readouterr()
+        return Said(int(ended.value.code or 0), said.out, said.err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of real market data kept outside the project; absent data skips the test and says so."""
+    folder = Path(os.environ.get("FINPIPE_TEST_DATA", PROJECT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"real market data is absent: {folder} (set FINPIPE_TEST_DATA)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def golden(shared_data: Path) -> Path:
+    """Folder of golden values, beside the real market data."""
+    folder = shared_data.parent / "golden"
+    if not folder.is_dir():
+        pytest.skip(f"golden values are absent: {folder}")
+    return folder

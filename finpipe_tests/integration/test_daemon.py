@@ -1,0 +1,152 @@
+"""The UI, the daemon and the code server as processes on loopback, on a finished home that new data reach."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finpipe.orchestration.home import open_instance
+from finpipe.orchestration.sources import observe
+from finpipe_tests.demo_home import VARIANT, DemoHome, command, environment, finpipe
+from finpipe_tests.market.sample_database import execute
+
+LOCATION = {"repositoryName": "__repository__", "repositoryLocationName": "finpipe.definitions"}
+SENSOR = {"sensorName": "database_changed", **LOCATION}
+PATIENCE_S = 200
+FINISHED = {"SUCCESS", "FAILURE", "CANCELED"}
+
+
+@dataclass
+class Ui:
+    """A served home."""
+
+    own: DemoHome
+    url: str
+
+    def ask(self, query: str, **variables: Any) -> dict[str, Any]:
+        """Send a GraphQL query and return its data."""
+        body = json.dumps({"query": query, "variables": variables}).encode()
+        request = urllib.request.Request(self.url, body, {"Content-Type": "application/json"})  # noqa: S310 our own
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+            found: dict[str, Any] = json.load(answer)
+        assert "errors" not in found, found
+        return found["data"]
+
+    def runs(self, **tags: str) -> list[dict[str, Any]]:
+        """Return the runs that have these tags (_ for /), the last one first."""
+        wanted = [{"key": name.replace("_", "/", 1), "value": value} for name, value in tags.items()]
+        query = """query ($filter: RunsFilter) {runsOrError(filter: $filter) {... on Runs {results {
+            jobName status startTime endTime assetSelection {path} tags {key value}}}}}"""
+        found: list[dict[str, Any]] = self.ask(query, filter={"tags": wanted})["runsOrError"]["results"]
+        return [run | {"tags": {tag["key"]: tag["value"] for tag in run["tags"]}} for run in found]
+
+    def ticks(self) -> list[dict[str, Any]]:
+        """Return the ticks of the sensor, the last one first."""
+        query = """query ($sensor: SensorSelector!) {sensorOrError(sensorSelector: $sensor) {... on Sensor {
+            sensorState {ticks(limit: 50) {status skipReason runKeys error {message}}}}}}"""
+        found: list[dict[str, Any]] = self.ask(query, sensor=SENSOR)["sensorOrError"]["sensorState"]["ticks"]
+        return found
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    """Wait for ``condition``."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {PATIENCE_S} s in vain for {what}"
+        time.sleep(0.5)
+
+
+@pytest.fixture
+def ui(demo_home: DemoHome, tmp_path: Path) -> Iterator[Ui]:
+    own = demo_home.copy_with_database(tmp_path)
+    with open_instance(own.settings()) as instance:
+        observe(own.settings(), instance)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with (tmp_path / "ui.log").open("w") as log:
+        process = subprocess.Popen(
+            command("ui", "--home", own.home, "--port", port),
+            env=environment({}),
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        try:
+            served = Ui(own, f"http://127.0.0.1:{port}/graphql")
+            until(lambda: _answers(served), "the UI")
+            yield served
+        finally:
+            os.killpg(process.pid, signal.SIGINT)
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+def _answers(ui: Ui) -> bool:
+    try:
+        return bool(ui.ask("{repositoriesOrError {... on RepositoryConnection {nodes {name}}}}"))
+    except (OSError, AssertionError, KeyError):
+        return False
+
+
+def _at_rest(ui: Ui, times: int) -> bool:
+    """Whether the sensor has said so many times that what depends on a change is up to date."""
+    return sum("up to date" in (tick["skipReason"] or "") for tick in ui.ticks()) == times
+
+
+def _followed(ui: Ui) -> list[dict[str, Any]]:
+    """Return the runs that the sensor has requested."""
+    return [run for run in ui.runs() if "finpipe/change" in run["tags"]]
+
+
+@pytest.mark.timeout(600)
+def test_a_backfill_trains_years_and_the_sensor_follows_new_data(ui):
+    launched = ui.ask(
+        "mutation ($backfill: LaunchBackfillParams!) {launchPartitionBackfill(backfillParams: $backfill) {"
+        "... on LaunchBackfillSuccess {backfillId} ... on PythonError {message}}}",
+        backfill={
+            "assetSelection": [{"path": ["krx", "yearly_ranker"]}, {"path": ["krx", "yearly_predictions"]}],
+            "partitionNames": [f"2022|{VARIANT}", f"2023|{VARIANT}"],
+            "tags": [{"key": "finpipe/force", "value": "true"}],
+        },
+    )
+    backfill = launched["launchPartitionBackfill"]["backfillId"]
+    done = ["SUCCESS"] * 2
+    until(lambda: [run["status"] for run in ui.runs(dagster_backfill=backfill)] == done, "the backfill")
+
+    start = "mutation ($sensor: SensorSelector!) {startSensor(sensorSelector: $sensor) {__typename}}"
+    ui.ask(start, sensor=SENSOR)
+    until(lambda: _at_rest(ui, 1), "the first tick")
+    assert not _followed(ui), "everything is up to date"
+
+    no_feature_reads_it = "index_code = 'KOSDAQ_코스닥_대형주'"
+    execute(
+        ui.own.database,
+        f"UPDATE index_daily_prices SET closing_index = 1.01 * closing_index WHERE {no_feature_reads_it}",
+    )
+    until(lambda: _at_rest(ui, 2), "the sensor to come to rest")
+    assert {run["status"] for run in _followed(ui)} == {"SUCCESS"}
+    asked = {"/".join(key["path"]) for run in _followed(ui) for key in run["assetSelection"]}
+    assert asked >= {"krx/index_levels", "krx/macro_features", "krx/training_panel", "krx/performance"}
+    assert asked.isdisjoint(
+        {"krx/daily_prices", "krx/technical_features", "krx/filings", "krx/yearly_ranker"}
+    )
+    assert {tick["status"] for tick in ui.ticks()} <= {"SUCCESS", "SKIPPED", "STARTED"}
+
+    command_finds = json.loads(finpipe("run", "--home", ui.own.home, "--json").stdout.splitlines()[-1])
+    assert command_finds["materialized"] == [], "all that the daemon made is fresh to the command"
