@@ -1,0 +1,54 @@
+"""The ``finpipe`` command: thin verbs over the workspace. What they print is laid out in ``console``."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from finpipe.cli import database, home, reference, research
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C."""
+
+app = typer.Typer(
+    name="finpipe",
+    help="From a market database to ranked stocks, honest backtests and optimised portfolios.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+for verb in (
+    research.demo,
+    research.run,
+    research.backfill,
+    home.status,
+    home.export,
+    research.picks,
+    home.report,
+    research.safety,
+    reference.presets,
+    reference.features,
+    reference.settings,
+    reference.graph,
+    home.ui,
+):
+    app.command()(verb)
+app.add_typer(database.app, name="database")
+
+
+def main() -> None:
+    """Run the command; errors that a user can mend are sentences, not tracebacks."""
+    from finpipe import console
+
+    try:
+        app()
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:
+            console.say("interrupted; what was made is kept, and the same command goes on from there")
+        raise
+    except Exception as error:
+        if not isinstance(error, OSError) and not type(error).__module__.startswith("finpipe."):
+            raise
+        console.complain(str(error))
+        sys.exit(1)

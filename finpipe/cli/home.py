@@ -1,0 +1,101 @@
+"""Verbs that look at what a home holds, and make nothing."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from finpipe.cli.options import Database, Home, Horizon, Json, Preset, open_workspace, print_json
+from finpipe.settings import load_settings
+
+
+def status(
+    home: Home = None,
+    database: Database = None,
+    why: Annotated[str | None, typer.Option(help="Explain how this asset stands.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show every asset: fresh, stale (and why) or missing, its rows, size, age and how long it took.
+
+    [dim]Examples:[/dim]
+      finpipe status
+      finpipe status --why krx/training_panel
+    """
+    from finpipe import console
+
+    with open_workspace(load_settings(home=home, database=database)) as workspace:
+        found = workspace.statuses()
+        if why is not None:
+            workspace.graph.stage(why)
+            found = [item for item in found if why in item.stage.outputs]
+        if as_json:
+            print_json(console.status_records(found))
+        elif why is not None:
+            console.show_reasons(found)
+        else:
+            made = {key for status in found for key in status.stage.outputs}
+            requested = [key for key in workspace.graph.by_key if key not in workspace.graph.usual_keys]
+            console.show_status(found, [key for key in requested if key not in made])
+
+
+def export(
+    asset: Annotated[str, typer.Argument(help="Asset key, e.g. krx/technical_features.")],
+    out: Annotated[
+        Path, typer.Option(help="File to write: .parquet, .csv, .arrow; reports .html, models .txt.")
+    ],
+    partition: Annotated[str | None, typer.Option(help="One partition, e.g. '2018|top_n-h21'.")] = None,
+    home: Home = None,
+) -> None:
+    """Write any asset to a file, in the format of the file's ending.
+
+    [dim]Examples:[/dim]
+      finpipe export krx/training_panel --out panel.parquet
+      finpipe export krx/picks --partition top_n-h21 --out picks.csv
+    """
+    from finpipe import console
+
+    with open_workspace(load_settings(home=home)) as workspace:
+        rows = workspace.export(asset, partition, out)
+    console.say(f"{asset}: {rows:,} row(s) written to {out}")
+
+
+def report(
+    home: Home = None,
+    preset: Preset = "top_n",
+    horizon: Horizon = None,
+    out: Annotated[Path | None, typer.Option(help="Also copy the page to this file.")] = None,
+    browse: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+) -> None:
+    """Name the latest report of a study, copy it or open it.
+
+    [dim]Example:[/dim]  finpipe report --open
+    """
+    from finpipe import console
+
+    settings = load_settings(home=home)
+    with open_workspace(settings) as workspace:
+        variant = workspace.variant(preset, horizon)
+        workspace.frame("krx/performance", variant)
+        page = workspace.report_path(variant)
+        if out is not None:
+            workspace.export("krx/performance_report", variant, out)
+    console.say(f"report: {out or page}")
+    if browse:
+        typer.launch(str(out or page))
+
+
+def ui(
+    home: Home = None,
+    database: Database = None,
+    port: Annotated[int, typer.Option(help="Port on this machine.")] = 3000,
+) -> None:
+    """Open the Dagster UI on this home: the same runs, assets and partitions that the command sees.
+
+    [dim]Example:[/dim]  finpipe ui --home data
+    """
+    from finpipe.orchestration.home import serve_ui
+
+    sys.exit(serve_ui(load_settings(home=home, database=database), port))

@@ -1,0 +1,75 @@
+"""What the verbs share: their options, how a home is opened, and how an object is printed for a program."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from finpipe.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from finpipe.orchestration.workspace import Workspace
+
+
+Home = Annotated[
+    Path | None, typer.Option(help="Folder of everything that finpipe writes.", show_default="data")
+]
+
+
+Database = Annotated[Path | None, typer.Option(help="The SQLite market database; remembered by the home.")]
+
+
+Only = Annotated[list[str] | None, typer.Option(help="Make only this asset and what it needs; repeatable.")]
+
+
+Years = Annotated[
+    str | None, typer.Option(help="Test years, e.g. 2018-2024 or 2020,2022.", show_default="all")
+]
+
+
+Preset = Annotated[str, typer.Option(help="The study's preset; `finpipe presets` lists them.")]
+
+
+Horizon = Annotated[
+    int | None, typer.Option(help="Holding period, trading days.", show_default="the preset's")
+]
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
+
+
+def open_workspace(settings: Settings) -> Workspace:
+    """Return the workspace of the home."""
+    from finpipe.orchestration.workspace import Workspace
+
+    return Workspace(settings)
+
+
+def test_years(text: str | None) -> list[int] | None:
+    """Return the years of ``--years``, e.g. 2018-2024 or 2020,2022; None if it is not given.
+
+    Raises
+    ------
+    SettingsError
+        The text has another form, or names no year.
+    """
+    if text is None:
+        return None
+    try:
+        years: list[int] = []
+        for part in text.split(","):
+            first, _, last = part.partition("-")
+            years.extend(range(int(first), int(last or first) + 1))
+    except ValueError as error:
+        raise SettingsError(f"--years {text!r} is not of the form 2018-2024 or 2020,2022") from error
+    if not years:
+        raise SettingsError(f"--years {text!r} is empty: the first year is after the last")
+    return sorted(set(years))
+
+
+def print_json(value: Any) -> None:  # noqa: ANN401 whatever JSON can hold
+    """Print ``value`` as one line of JSON."""
+    print(json.dumps(value, ensure_ascii=False), flush=True)
