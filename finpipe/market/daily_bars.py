@@ -130,27 +130,26 @@ def bar_faults(bars: pl.DataFrame, today: dt.date | None = None) -> pl.DataFrame
         be used. Not fatal is an open, high or low out of order: the close is still good. A bar may have several.
     """
     late = pl.col("date") > (today or dt.date.max)
-    checks: list[tuple[pl.Expr, pl.Expr, bool]] = [
-        (pl.col("ticker").is_null() | pl.col("date").is_null(), pl.lit("no ticker or no date"), True),
-        (late | (pl.col("date") < _FIRST_DAY), pl.format("date {} is not possible", "date"), True),
-        (pl.struct(KEY).is_duplicated(), pl.lit("more than one bar of the day"), True),
-        *(
-            (~_positive(column), pl.format("{} is {}", pl.lit(column), pl.col(column)), True)
-            for column in (*_PRICES, "split_ratio")
-        ),
-        (~(pl.col("volume") >= 0).fill_null(value=False), pl.format("volume is {}", "volume"), True),
-        (
-            ~((pl.col("dividend") >= 0) & pl.col("dividend").is_finite()).fill_null(value=False),
-            pl.format("dividend is {}", "dividend"),
-            True,
-        ),
-        (_out_of_order(), pl.format("open {}, high {}, low {}, close {} out of order", *_PRICES[:4]), False),
+    repeated = (
+        pl.struct(KEY).is_duplicated() if not bars.select(_in_order().all()).item() else pl.lit(value=False)
+    )
+    checks: list[tuple[pl.Expr, str, tuple[str, ...], bool]] = [
+        (pl.col("ticker").is_null() | pl.col("date").is_null(), "no ticker or no date", (), True),
+        (late | (pl.col("date") < _FIRST_DAY), "date {} is not possible", ("date",), True),
+        (repeated, "more than one bar of the day", (), True),
+        *((~_positive(name), f"{name} is {{}}", (name,), True) for name in (*_PRICES, "split_ratio")),
+        (~_not_negative("volume"), "volume is {}", ("volume",), True),
+        (~_not_negative("dividend"), "dividend is {}", ("dividend",), True),
+        (_out_of_order(), "open {}, high {}, low {}, close {} out of order", _PRICES[:4], False),
     ]
-    found = [
-        bars.lazy().filter(wrong).select(*KEY, fault=words, fatal=pl.lit(fatal))
-        for wrong, words, fatal in checks
+    wrong = bars.select(mask.fill_null(value=False).alias(str(i)) for i, (mask, *_) in enumerate(checks))
+    rows = [
+        (row["ticker"], row["date"], words.format(*(row[name] for name in names)), fatal)
+        for i, (_, words, names, fatal) in enumerate(checks)
+        for row in bars.filter(wrong[str(i)]).iter_rows(named=True)
     ]
-    return pl.concat(found).collect().sort(*KEY, "fault", nulls_last=True)
+    schema = {"ticker": pl.String, "date": pl.Date, "fault": pl.String, "fatal": pl.Boolean}
+    return pl.DataFrame(rows, schema=schema, orient="row").sort(*KEY, "fault", nulls_last=True)
 
 
 def require_valid_bars(bars: pl.DataFrame, source: str, today: dt.date | None = None) -> None:
@@ -260,6 +259,10 @@ def listed(words: Sequence[str], most: int = 8) -> str:
 def _positive(column: str) -> pl.Expr:
     value = pl.col(column)
     return ((value > 0) & value.is_finite()).fill_null(value=False)
+
+
+def _not_negative(column: str) -> pl.Expr:
+    return ((pl.col(column) >= 0) & pl.col(column).cast(pl.Float64).is_finite()).fill_null(value=False)
 
 
 def _out_of_order() -> pl.Expr:
