@@ -8,6 +8,16 @@ from typing import Any
 
 import dagster as dg
 
+CHECKED = "finpipe/checks"
+"""Metadata of a materialization: what each check found when it was made, by name."""
+FAILED_CHECKS = "finpipe/failed_checks"
+"""The same of those that failed."""
+SCHEMA = "schema"
+"""Name of the check that a table follows its schema; one that does not is not stored."""
+SCHEMA_PROMISE = (
+    "The columns, their types and order, no null where none is allowed, rows sorted by a unique key."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Check:

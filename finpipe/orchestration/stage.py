@@ -1,7 +1,7 @@
 """The stage: how an asset shell becomes a Dagster asset that records what its content depends on.
 
 A shell reads its inputs, calls one domain function and returns the frame; everything else that a
-materialization has in common (schema, content hash, provenance, row counts) happens here, once.
+materialization has in common happens here, once; what is written down of it is in ``recording``.
 """
 
 from __future__ import annotations
@@ -14,26 +14,21 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import dagster as dg
-import polars as pl
+import polars as pl  # noqa: F401 the annotations of shells are resolved here
 
 from finpipe.market.schema import Table
 from finpipe.orchestration import comparison, partitions
-from finpipe.orchestration.check import Check
+from finpipe.orchestration.check import FAILED_CHECKS, SCHEMA, SCHEMA_PROMISE, Check
 from finpipe.orchestration.events import Event
-from finpipe.orchestration.provenance import PROVENANCE, Provenance, latest_materialization, node_name
-from finpipe.orchestration.shelves import PanelView, Parcel
+from finpipe.orchestration.provenance import Provenance, latest_materialization, node_name
+from finpipe.orchestration.recording import Lineage, Recorded, record, refused
 from finpipe.orchestration.steps import FORCE, Steps
-from finpipe.orchestration.versions import (
-    CodeProvenance,
-    code_provenance,
-    content_hash,
-    lazy_content_hash,
-    text_hash,
-)
+from finpipe.orchestration.versions import CodeProvenance, code_provenance
 from finpipe.settings import Settings
 
+__all__ = ["FAILED_CHECKS", "Output", "Result", "Stage", "stage"]
+
 SECONDS = "finpipe/seconds"
-FAILED_CHECKS = "finpipe/failed_checks"
 OFFERED = frozenset({"context", "settings", "progress"})
 """Parameters of a shell that are no inputs."""
 
@@ -51,11 +46,19 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a shell returns when there is more to say than the values: facts for people, and checks."""
+    """What a shell returns when there is more to say than the values: facts for people, and checks.
+
+    Parameters
+    ----------
+    table
+        What the first asset must follow, where that depends on settings; the stage says so by ``SCHEMA`` among
+        its checks.
+    """
 
     values: Any
     facts: Mapping[str, Any] = field(default_factory=dict)
     checks: Mapping[str, Check] = field(default_factory=dict)
+    table: Table | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,8 @@ def stage(
     partitions_def: dg.PartitionsDefinition | None = None,
     kinds: tuple[str, ...] = (),
     checks: Mapping[str, str] | None = None,
+    blocking: tuple[str, ...] = (),
+    lineage: Lineage | None = None,
     on_request: bool = False,
     prefix: str = "krx",
 ) -> Callable[[Callable[..., Any]], Stage]:
@@ -115,6 +120,10 @@ def stage(
         Asset keys that must exist first but are not loaded.
     checks
         Asset checks that the shell reports, by name, with what each promises; they belong to the first asset.
+    blocking
+        Those of them that may keep the assets as they were.
+    lineage
+        Tells for the columns of the first asset which columns they are made of.
     on_request
         Leave the assets out of runs that do not name them.
 
@@ -169,24 +178,24 @@ def stage(
             wanted = inspect.signature(function).parameters
             returned = function(**given, **{name: value for name, value in offered.items() if name in wanted})
             result = returned if isinstance(returned, Result) else Result(returned)
-            values = dict(result.values) if outputs else {name: result.values}
+            values = result.values if outputs else {name: result.values}
             facts = {**result.facts, SECONDS: round(time.perf_counter() - started, 3)}
             if deps and settings.database is not None:
                 facts[comparison.DATABASE] = str(settings.database)
-            found_checks = dict(result.checks)
-            del returned, result, given
-            for output in made:
-                recorded = _output(output, made[output], values.pop(output), provenance, facts)
-                if output == next(iter(made)):
-                    found_checks |= _compared(
-                        context.instance, group, known_as[0], partition, recorded, settings
-                    )
-                    yield from _judged(recorded, known_as[0], found_checks)
-                else:
-                    yield recorded
-                rows: Any = recorded.metadata.get("dagster/row_count")
-                seconds = time.perf_counter() - started
-                tell(Event("made", nodes[output], seconds, None if rows is None else rows.value))
+            recorded = _recorded(keys, values, result, provenance, facts, lineage)
+            del returned, result, given, values
+            compared = _compared(
+                context.instance, group, recorded[known_as[0]], known_as[0], partition, settings
+            )
+            recorded[known_as[0]].checks.update(compared)
+            if bad := refused(recorded):
+                for key, one in recorded.items():
+                    yield from one.findings(key)
+                raise dg.Failure("; ".join(bad), allow_retries=False)
+            for key, node in zip(keys, nodes.values(), strict=True):
+                one = recorded.pop(key)
+                yield from one.results(key)
+                tell(Event("made", node, time.perf_counter() - started, one.rows))
 
         run.__signature__ = _signature(function, parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {**{name: function.__annotations__[name] for name in parameters}, **_RESOURCES}
@@ -211,15 +220,7 @@ def stage(
             },
             deps=[dg.AssetKey(key.split("/")) for key in deps],
             partitions_def=partitions_def,
-            check_specs=[
-                dg.AssetCheckSpec(
-                    check,
-                    asset=dg.AssetKey(known_as[0].split("/")),
-                    description=promise,
-                    blocking=(group, check) in comparison.BLOCKING,
-                )
-                for check, promise in {**(checks or {}), **_promised(group, partitions_def)}.items()
-            ],
+            check_specs=_check_specs(group, keys, partitions_def, checks or {}, blocking),
             pool="duckdb_writer" if any(output.storage == "duckdb" for output in made.values()) else None,
         )(run)
         return Stage(name, group, keys, upstream, partitions_def, code, definition, on_request)
@@ -245,83 +246,65 @@ def _signature(function: Callable[..., Any], parameters: list[str]) -> inspect.S
     )
 
 
-def _output(
-    name: str, output: Output, value: Any, provenance: Provenance, facts: Mapping[str, Any]
-) -> dg.Output[Any]:
-    metadata: dict[str, Any] = {PROVENANCE: dg.MetadataValue.json(provenance.to_json()), **facts}
-    if isinstance(value, pl.LazyFrame):
-        value = value.collect()
-    if isinstance(value, pl.DataFrame):
-        table = output.table() if output.table else None
-        if table is not None:
-            value = table.validate(value)
-        metadata["dagster/row_count"] = value.height
-        metadata[comparison.NULL_SHARES] = dg.MetadataValue.json(comparison.null_shares(value))
-        metadata["dagster/column_schema"] = _column_schema(value, table)
-        version = content_hash(value)
-    elif isinstance(value, PanelView):
-        metadata["dagster/row_count"] = value.frame.select(pl.len()).collect().item()
-        version = lazy_content_hash(value.frame)
-    else:
-        version = text_hash(
-            value if isinstance(value, (str, bytes)) else "\0".join(value.to_files().values())
+def _recorded(
+    outputs: Mapping[str, Output],
+    values: Mapping[str, Any],
+    result: Result,
+    provenance: Provenance,
+    facts: Mapping[str, Any],
+    lineage: Lineage | None,
+) -> dict[str, Recorded]:
+    """Look at every value that a shell returned; what it reports about the first one comes with that."""
+    first = next(iter(outputs))
+    recorded = {}
+    for key, spec in outputs.items():
+        own = result.table if key == first else None
+        recorded[key] = record(
+            key.rpartition("/")[2],
+            values[key.rpartition("/")[2]],
+            table=spec.table() if spec.table else own,
+            provenance=provenance,
+            facts=facts,
+            lineage=lineage if key == first else None,
         )
-    return dg.Output(Parcel(value), output_name=name, metadata=metadata, data_version=dg.DataVersion(version))
+    recorded[first].checks.update(result.checks)
+    return recorded
 
 
-def _column_schema(frame: pl.DataFrame, table: Table | None) -> dg.TableSchema:
-    described = {column.name: column for column in table.columns} if table else {}
-    return dg.TableSchema(
-        columns=[
-            dg.TableColumn(
-                name,
-                str(dtype),
-                description=_describe(described[name]) if name in described else None,
-            )
-            for name, dtype in frame.schema.items()
-        ]
-    )
-
-
-def _describe(column: Any) -> str:
-    unit = f" [{column.unit}]" if column.unit else ""
-    null = f"; null: {column.null}" if column.null else ""
-    return f"{column.description}{unit}{null}"
-
-
-def _promised(group: str, partitions_def: dg.PartitionsDefinition | None) -> dict[str, str]:
-    names = comparison.COMPARED.get(group, ()) if partitions_def is None else ()
-    return {name: comparison.PROMISES[name] for name in names}
+def _check_specs(
+    group: str,
+    outputs: Mapping[str, Output],
+    partitions_def: dg.PartitionsDefinition | None,
+    own: Mapping[str, str],
+    blocking: tuple[str, ...],
+) -> list[dg.AssetCheckSpec]:
+    """Return the checks of a stage: each table's schema, and of its first asset its own and the comparisons."""
+    compared = comparison.COMPARED.get(group, ()) if partitions_def is None else ()
+    promised = {key: {SCHEMA: SCHEMA_PROMISE} if spec.table else {} for key, spec in outputs.items()}
+    promised[next(iter(outputs))] |= {**own, **{name: comparison.PROMISES[name] for name in compared}}
+    return [
+        dg.AssetCheckSpec(
+            name,
+            asset=dg.AssetKey(key.split("/")),
+            description=promise,
+            blocking=name == SCHEMA or name in blocking or (group, name) in comparison.BLOCKING,
+        )
+        for key, promises in promised.items()
+        for name, promise in promises.items()
+    ]
 
 
 def _compared(
     instance: dg.DagsterInstance,
     group: str,
+    recorded: Recorded,
     key: str,
     partition: str | None,
-    recorded: dg.Output[Any],
     settings: Settings,
 ) -> dict[str, Check]:
     """Compare what is about to be stored with what was made last."""
     if partition is not None:
         return {}
     last = latest_materialization(instance, key, None)
-    now, before = (
-        None if metadata is None else {name: value.value for name, value in metadata.items()}
-        for metadata in (recorded.metadata, None if last is None else last.metadata)
-    )
-    assert now is not None
-    return comparison.compare(group, now, before, row_loss=settings.row_loss)
-
-
-def _judged(recorded: dg.Output[Any], key: str, checks: Mapping[str, Check]) -> Iterator[Any]:
-    """Yield an output and what its checks found; without the output if one of them keeps it out."""
-    failed = {name: check.finding for name, check in checks.items() if not check.passed}
-    bad = [check.finding for check in checks.values() if check.blocks and not check.passed]
-    if not bad:
-        findings = {FAILED_CHECKS: dg.MetadataValue.json(failed)} if failed else {}
-        yield recorded.with_metadata({**recorded.metadata, **findings})
-    for name, check in checks.items():
-        yield check.result(name, key)
-    if bad:
-        raise dg.Failure("; ".join(bad), allow_retries=False)
+    before = None if last is None else {name: value.value for name, value in last.metadata.items()}
+    return comparison.compare(group, recorded.metadata, before, row_loss=settings.row_loss)

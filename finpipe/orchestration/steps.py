@@ -17,6 +17,7 @@ from dagster._core.storage.asset_check_execution_record import (
     COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES,
 )
 
+from finpipe.orchestration.check import CHECKED, FAILED_CHECKS
 from finpipe.orchestration.home import shared
 from finpipe.orchestration.provenance import latest_materialization, recorded_inputs
 from finpipe.settings import Settings
@@ -148,7 +149,10 @@ def _kept(instance: dg.DagsterInstance, status: Status) -> Kept | None:
     """Return what was recorded of a fresh stage; None if it has a check that did not look at it."""
     made = {key: latest_materialization(instance, key, status.partition) for key in status.stage.outputs}
     runs = {record.run_id for record in status.records.values() if record is not None}
-    checked = {key: _evaluation(instance, key, runs) for key in status.stage.definition.check_keys}
+    checked = {
+        key: _evaluation(instance, key, runs) or _written_down(key, status)
+        for key in status.stage.definition.check_keys
+    }
     if None in made.values() or None in checked.values():
         return None
     return Kept(
@@ -169,3 +173,19 @@ def _evaluation(
         if record.run_id in runs and event is not None:
             return event.asset_check_evaluation_data
     return None
+
+
+def _written_down(check: dg.AssetCheckKey, status: Status) -> dg.AssetCheckEvaluation | None:
+    """Return what a check found as the materialization has it; evaluations of many partitions bury each other."""
+    record = status.records["/".join(check.asset_key.path)]
+    found = {} if record is None else record.metadata.get(CHECKED, {})
+    if record is None or check.name not in found:
+        return None
+    return dg.AssetCheckEvaluation(
+        asset_key=check.asset_key,
+        check_name=check.name,
+        passed=check.name not in record.metadata.get(FAILED_CHECKS, {}),
+        metadata={},
+        severity=dg.AssetCheckSeverity.WARN,
+        description=found[check.name],
+    )
