@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,8 +68,8 @@ class DemoHome:
         shutil.copytree(
             self.home,
             folder,
-            ignore=shutil.ignore_patterns("store"),
-            copy_function=_copy_unless_passing,
+            ignore=shutil.ignore_patterns("store", "run.*", "*.tmp", "*.db-wal", "*.db-shm"),
+            copy_function=_copy_as_of_now,
             dirs_exist_ok=True,
         )
         return DemoHome(self.database, folder)
@@ -158,10 +160,10 @@ def environment(variables: Mapping[str, str]) -> dict[str, str]:
     return {**kept, "COLUMNS": "200", "NO_COLOR": "1", **variables}
 
 
-def _copy_unless_passing(source: str, target: str) -> None:
-    """Copy a file; SQLite's side files of other readers may be gone by the time that it is their turn."""
-    try:
+def _copy_as_of_now(source: str, target: str) -> None:
+    """Copy a file; an SQLite database with what its log holds, as others may have it open."""
+    if not source.endswith(".db"):
         shutil.copy2(source, target)
-    except FileNotFoundError:
-        if not source.endswith(("-wal", "-shm")):
-            raise
+        return
+    with closing(sqlite3.connect(source)) as shared, closing(sqlite3.connect(target)) as own:
+        shared.backup(own)

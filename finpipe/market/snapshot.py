@@ -96,6 +96,15 @@ def commit_state(database: Path) -> str:
     return state if _settled(database) and _settled(log) else f"{state}|unsettled at {time.time_ns()}"
 
 
+def settle(database: Path) -> None:
+    """Wait, a tenth of a second at most, until a database that was written to a moment ago has a comparable state.
+
+    One that is written to all the time never has.
+    """
+    ages = [time.time_ns() - _modified_ns(file) for file in (database, _beside(database, "-wal"))]
+    time.sleep(min(max(0, _SETTLED_NS - min(ages) + 1_000_000), _SETTLED_NS + 1_000_000) / 1e9)
+
+
 @contextmanager
 def connect(database: Path, *, timeout_s: float = LOCK_TIMEOUT_S) -> Iterator[sqlite3.Connection]:
     """Open ``database`` for reading in one transaction: everything read inside is of one moment.
@@ -335,10 +344,15 @@ def _header(database: Path) -> bytes:
 
 def _settled(file: Path) -> bool:
     """Whether the file's time is old enough for the next writing to change it: clocks of files tick in steps."""
+    return time.time_ns() - _modified_ns(file) > _SETTLED_NS
+
+
+def _modified_ns(file: Path) -> int:
+    """When the file was written to last; long ago if it is absent."""
     try:
-        return time.time_ns() - file.stat().st_mtime_ns > _SETTLED_NS
+        return file.stat().st_mtime_ns
     except FileNotFoundError:
-        return True
+        return 0
 
 
 def _status(file: Path) -> str:

@@ -51,8 +51,10 @@ def fingerprints(settings: Settings) -> dict[str, str]:
     What is found is kept in the home: as long as nobody writes to the database, it is not read again.
     """
     from finpipe.market.fingerprint import Fingerprints, combined, table_fingerprints
+    from finpipe.market.snapshot import settle
 
     assert settings.database is not None
+    settle(settings.database)  # a state that equals no other would look like a later change
     kept = settings.home / "fingerprints.json"
     tables = [table for source in SOURCES for table in source.tables]
     found = table_fingerprints(

@@ -216,6 +216,14 @@ def test_only_what_depends_on_the_changed_table_is_requested(demo_home, tmp_path
     assert requested == {"krx/index_levels", "krx/macro_features", "krx/training_panel"}
 
 
+def test_a_database_that_was_written_to_a_moment_before_it_was_observed_is_not_taken_for_changed(settled):
+    settled.execute("INSERT INTO world VALUES (4)")
+    settled.database.touch()
+    sources.observe(settled.toy.settings, settled.toy.instance)
+    settled.toy.run()
+    assert "up to date" in settled.daemon.tick().skip_reason.skip_message
+
+
 def test_the_next_round_waits_for_the_runs_of_the_last(settled):
     settled.write(5)
     requests = settled.daemon.tick().run_requests
