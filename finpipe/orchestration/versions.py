@@ -14,14 +14,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import xxhash
 
+from finpipe.orchestration import modules
 from finpipe.settings import OPERATIONAL
 
 DECLARATIONS = frozenset({"finpipe", "finpipe.settings", "finpipe.market.schema", "finpipe.features.feature"})
@@ -55,9 +54,9 @@ def code_provenance(function: Callable[..., Any]) -> CodeProvenance:
     tree = ast.parse(source).body[0]
     assert isinstance(tree, ast.FunctionDef)
     tree.decorator_list = []
-    modules = {f"asset {tree.name}": _digest(tree)}
-    for module in sorted(_closure(frozenset(_imports(tree)))):
-        modules[module] = _module_digest(module)
+    imported = modules.imported(modules.import_statements(tree))
+    digests = {f"asset {tree.name}": modules.tree_digest(tree)}
+    digests |= {name: _module_digest(name) for name in sorted(_closure(frozenset(imported)))}
     settings = {
         node.attr
         for node in ast.walk(tree)
@@ -65,7 +64,7 @@ def code_provenance(function: Callable[..., Any]) -> CodeProvenance:
         and isinstance(node.value, ast.Name)
         and node.value.id == "settings"
     }
-    return CodeProvenance(modules, tuple(sorted(settings - OPERATIONAL)))
+    return CodeProvenance(digests, tuple(sorted(settings - OPERATIONAL)))
 
 
 def content_hash(frame: pl.DataFrame) -> str:
@@ -113,76 +112,17 @@ def _closure(names: frozenset[str]) -> frozenset[str]:
     found: set[str] = set()
     waiting = list(names)
     while waiting:
-        module = waiting.pop()
-        if module in found or module in DECLARATIONS:
+        name = waiting.pop()
+        if name in found or name in DECLARATIONS:
             continue
-        found.add(module)
-        waiting.extend(_imports(_tree(module)))
+        found.add(name)
+        waiting.extend(modules.imported(modules.module(name).imports))
     return frozenset(found)
 
 
-def _imports(tree: ast.AST) -> set[str]:
-    names: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names if _is_domain(alias.name))
-        elif isinstance(node, ast.ImportFrom) and node.module and _is_domain(node.module):
-            for alias in node.names:
-                submodule = f"{node.module}.{alias.name}"
-                names.add(submodule if _source_path(submodule) else node.module)
-    return names
-
-
-def _is_domain(module: str) -> bool:
-    return module.split(".", maxsplit=1)[0] == "finpipe" and not module.startswith(
-        "finpipe.orchestration.assets"
-    )
-
-
 @cache
-def _source_path(module: str) -> Path | None:
-    parent, _, _ = module.rpartition(".")
-    if parent and (_source_path(parent) is None or _source_path(parent).name != "__init__.py"):  # type: ignore[union-attr]
-        return None
-    found = find_spec("finpipe")
-    assert found is not None
-    assert found.origin is not None
-    base = Path(found.origin).parent.joinpath(*module.split(".")[1:])
-    for candidate in (base / "__init__.py", base.with_suffix(".py")):
-        if candidate.is_file():
-            return candidate
-    return None
-
-
-@cache
-def _tree(module: str) -> ast.Module:
-    path = _source_path(module)
-    if path is None:
-        raise ModuleNotFoundError(f"{module} is imported by an asset but has no source file")
-    return ast.parse(path.read_bytes())
-
-
-@cache
-def _module_digest(module: str) -> str:
-    digest = _digest(_tree(module))
-    for name in DATA_FILES.get(module, ()):
-        digest += text_hash(files("finpipe").joinpath(name).read_text(encoding="utf-8"))
+def _module_digest(name: str) -> str:
+    digest = modules.module(name).tree
+    for file in DATA_FILES.get(name, ()):
+        digest += text_hash(files("finpipe").joinpath(file).read_text(encoding="utf-8"))
     return digest
-
-
-def _digest(tree: ast.AST) -> str:
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and _docstring(
-            node
-        ):
-            node.body = node.body[1:] or [ast.Pass()]
-    return hashlib.blake2b(ast.dump(tree, annotate_fields=False).encode(), digest_size=8).hexdigest()
-
-
-def _docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    first = node.body[0] if node.body else None
-    return (
-        isinstance(first, ast.Expr)
-        and isinstance(first.value, ast.Constant)
-        and isinstance(first.value.value, str)
-    )

@@ -11,6 +11,7 @@ from typing import Any, Self
 import dagster as dg
 import polars as pl
 
+from finpipe.orchestration import modules
 from finpipe.orchestration.events import Tell, tell_nobody
 from finpipe.orchestration.execution import Execution, Outcome
 from finpipe.orchestration.graph import Graph, graph
@@ -52,6 +53,7 @@ class Workspace:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.graph: Graph = graph()
+        modules.keep()
         self.shelves = shelves(settings)
         self.instance: dg.DagsterInstance = open_instance(settings)
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import finpipe
-from finpipe.orchestration import versions
+from finpipe.orchestration import modules, versions
 from finpipe.orchestration.versions import CodeProvenance, code_provenance
 from finpipe.settings import OPERATIONAL, Settings
 
@@ -58,8 +58,7 @@ class House:
         self.write(file, text.replace(old, new))
 
     def code(self, shell: str = SHELL) -> CodeProvenance:
-        for cached in ("_closure", "_source_path", "_tree", "_module_digest"):
-            getattr(versions, cached).cache_clear()
+        forget()
         return code_provenance(self._function(shell))
 
     def _function(self, shell: str) -> Callable[..., Any]:
@@ -77,15 +76,20 @@ class House:
 @pytest.fixture
 def house(tmp_path, monkeypatch):
     found = SimpleNamespace(origin=str(tmp_path / "finpipe" / "__init__.py"))
-    monkeypatch.setattr(versions, "find_spec", lambda _: found)
+    monkeypatch.setattr(modules, "find_spec", lambda _: found)
     monkeypatch.setattr(versions, "files", lambda _: tmp_path / "finpipe")
     house = House(tmp_path, itertools.count())
     for file, text in MODULES.items():
         house.write(file, text)
     yield house
     monkeypatch.undo()
-    for cached in ("_closure", "_source_path", "_tree", "_module_digest"):
-        getattr(versions, cached).cache_clear()
+    forget()
+
+
+def forget() -> None:
+    modules.forget()
+    for cached in (versions._closure, versions._module_digest):
+        cached.cache_clear()
 
 
 def changed(before: CodeProvenance, after: CodeProvenance) -> set[str]:
