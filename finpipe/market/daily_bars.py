@@ -235,9 +235,9 @@ def as_traded(bars: pl.DataFrame) -> pl.DataFrame:
     bars
         Columns of :data:`BAR_SCHEMA`, sorted by ticker and date, all of them split-adjusted.
     """
-    later = (pl.col("split_ratio").cum_prod(reverse=True) / pl.col("split_ratio")).over("ticker")
     if bars.select((pl.col("split_ratio") == 1).all()).item():
         return bars
+    later = _product_of_later(pl.col("split_ratio"))
     return bars.with_columns(later.alias("_later")).select(
         *(
             (pl.col(name) * pl.col("_later")).alias(name)
@@ -250,6 +250,34 @@ def as_traded(bars: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def adjusted_closes(bars: pl.DataFrame) -> pl.Series:
+    """Closes adjusted for splits and dividends, so that the last one of each ticker is its close as traded.
+
+    On the ex-date, what was worth the previous close C is worth C - D x R in R shares, so every earlier close is
+    multiplied by (1 - D x R / C) / R: the formula of CRSP and Yahoo.
+
+    Parameters
+    ----------
+    bars
+        ``ticker``, ``close``, ``dividend``, ``split_ratio`` as traded; sorted by ticker and date.
+
+    Raises
+    ------
+    ProviderError
+        If a dividend is not less than the close before it; names the ticker.
+    """
+    ratio = pl.col("split_ratio")
+    before = pl.col("close").shift(1).over("ticker")
+    step = ((1 - pl.col("dividend") * ratio / before) / ratio).fill_null(1.0).alias("step")
+    steps = bars.select("ticker", "close", step)
+    wrong = steps.filter(pl.col("step") <= 0)
+    if wrong.height:
+        raise ProviderError(f"{wrong['ticker'][0]}: a dividend is as large as the close before it")
+    return steps.select(
+        (pl.col("close") * _product_of_later(pl.col("step"))).alias("adjusted_close")
+    ).to_series()
+
+
 def listed(words: Sequence[str], most: int = 8) -> str:
     """Name the first few of ``words`` and count the rest, for messages."""
     rest = len(words) - most
@@ -259,6 +287,10 @@ def listed(words: Sequence[str], most: int = 8) -> str:
 def _positive(column: str) -> pl.Expr:
     value = pl.col(column)
     return ((value > 0) & value.is_finite()).fill_null(value=False)
+
+
+def _product_of_later(column: pl.Expr) -> pl.Expr:
+    return column.shift(-1).fill_null(1.0).cum_prod(reverse=True).over("ticker")
 
 
 def _not_negative(column: str) -> pl.Expr:
