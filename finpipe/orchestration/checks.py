@@ -14,6 +14,10 @@ SHOWN = 10
 """Features, years or names that a finding lists at most."""
 FEWEST_COVERED = 0.5
 """Share of the last year's rows that must have a filing in force."""
+MOST_INFORMATION = 0.15
+"""Mean rank IC beyond which a ranking is not believed; honest ones reach a few hundredths."""
+LEAST_TURNOVER, MOST_TURNOVER = 0.02, 1.5
+"""Bounds of the turnover, as a fraction of what replacing everything at each rebalance makes."""
 PENNY = 1e-9
 """Difference between two ways of adding up the same money that is rounding, relative to the equity."""
 
@@ -208,6 +212,47 @@ def books_balance(
     if off > PENNY:
         finding = f"the account is off by {off:.2e} of its equity on {day}"
     return Check(off <= PENNY, finding)
+
+
+def information_believable(figures: pl.DataFrame) -> Check:
+    """Judge the mean daily rank IC of all days: one that is too good comes from knowing the future.
+
+    Parameters
+    ----------
+    figures
+        ``backtest.tables.FIGURES``.
+    """
+    found = _figure(figures, "mean_rank_ic")
+    believable = found is not None and abs(found) <= MOST_INFORMATION
+    finding = f"mean rank IC {_number(found)}, between -{MOST_INFORMATION:g} and {MOST_INFORMATION:g} can be believed"
+    advice = "; look for a feature that knows what comes" if found is not None and not believable else ""
+    return Check(believable, finding + advice)
+
+
+def turnover_plausible(figures: pl.DataFrame, horizon: int) -> Check:
+    """Judge how much of the portfolio changes hands in a year, by what its rules can need.
+
+    Parameters
+    ----------
+    figures
+        ``backtest.tables.FIGURES``.
+    horizon
+        Trading days between two rebalances of the same money.
+    """
+    found = _figure(figures, "annual_turnover")
+    full = 252 / horizon
+    low, high = LEAST_TURNOVER * full, MOST_TURNOVER * full
+    plausible = found is not None and low <= found <= high
+    return Check(
+        plausible,
+        f"one-way turnover {_number(found)} times the portfolio a year; replacing all of it every {horizon} day(s) "
+        f"makes {full:.1f}, and {low:.2f} to {high:.1f} are plausible",
+    )
+
+
+def _figure(figures: pl.DataFrame, name: str) -> float | None:
+    found = figures.filter((pl.col("figure").cast(pl.String) == name) & (pl.col("period") == "all"))["value"]
+    return found[0] if len(found) else None
 
 
 def track_record(safety: pl.DataFrame) -> dict[str, Check]:

@@ -24,7 +24,7 @@ EMPTIER = 0.05
 SHOWN = 10
 
 COMPARED: Mapping[str, tuple[str, ...]] = {
-    "market": (ROWS,),
+    "market": (ROWS, NULLS),
     "features": (ROWS, NULLS),
     "learning": (ROWS, NULLS),
 }

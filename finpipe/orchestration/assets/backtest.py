@@ -164,6 +164,13 @@ def picks(
     )
 
 
+BOUNDS = {
+    "information_believable": "The mean rank IC is not better than anybody's who does not know the future.",
+    "turnover_plausible": "The portfolio trades about as much as its rules make it trade.",
+}
+"""Checks of a track record beside the six of ``CHECKS``."""
+
+
 @stage(
     group="backtest",
     partitions_def=variants,
@@ -176,7 +183,7 @@ def picks(
         ),
         "performance_picture": Output("png", None, "The track record at a glance, to show to others."),
     },
-    checks=CHECKS,
+    checks={**CHECKS, **BOUNDS},
 )
 def performance(
     backtest: pl.DataFrame,
@@ -274,7 +281,10 @@ def performance(
         "performance_report": page,
         "performance_picture": picture(evaluated, title=own.variant, benchmark_name=benchmark, scale=2),
     }
-    return Result(made, facts=facts, checks=checks.track_record(evaluated.safety))
+    found = checks.track_record(evaluated.safety)
+    found["information_believable"] = checks.information_believable(evaluated.figures)
+    found["turnover_plausible"] = checks.turnover_plausible(evaluated.figures, own.rules.horizon)
+    return Result(made, facts=facts, checks=found)
 
 
 @stage(

@@ -11,6 +11,7 @@ from finpipe.backtest.leaks import feature_leaks  # up here: checks do not decid
 from finpipe.market import schema
 from finpipe.market.schema import Table
 from finpipe.orchestration import checks, metadata
+from finpipe.orchestration.check import SCHEMA, SCHEMA_PROMISE
 from finpipe.orchestration.partitions import (
     TEST_YEAR,
     test_year_variants,
@@ -63,7 +64,7 @@ def universe(
     )
 
 
-@stage(group="learning", kinds=("numba", "polars"))
+@stage(group="learning", kinds=("numba", "polars"), checks={SCHEMA: SCHEMA_PROMISE})
 def forward_returns(
     daily_prices: pl.LazyFrame,
     rolling_beta: pl.DataFrame,
@@ -71,7 +72,7 @@ def forward_returns(
     sector_features: pl.LazyFrame,
     stocks: pl.DataFrame,
     settings: dg.ResourceParam[Settings],
-) -> pl.DataFrame:
+) -> Result:
     """What each traded row earns from the next open over each horizon, and the labels made of it."""
     from finpipe.learning.targets import forward_returns, forward_returns_table
 
@@ -86,7 +87,7 @@ def forward_returns(
         stocks=stocks,
         threads=settings.threads,
     )
-    return forward_returns_table(settings.horizons).validate(labels)
+    return Result(labels, table=forward_returns_table(settings.horizons))
 
 
 @stage(

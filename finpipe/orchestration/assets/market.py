@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 import polars as pl
 
 from finpipe.market import schema
-from finpipe.orchestration import checks
+from finpipe.orchestration import checks, market_checks
 from finpipe.orchestration.stage import Result, stage
 from finpipe.settings import Settings
 
@@ -22,12 +24,20 @@ def _facts(read: MarketTable) -> dict[str, int | str]:
     return {**read.counts, **warnings}
 
 
+def _today() -> dt.date:
+    return dt.datetime.now(ZoneInfo("Asia/Seoul")).date()
+
+
 @stage(
     group="market",
     table=lambda: schema.DAILY_PRICES,
     deps=("krx/source/daily_prices",),
     kinds=("sqlite", "polars"),
-    checks={"base_agrees": "The base price implied by change and by change_rate agree to rounding."},
+    checks={
+        "base_agrees": "The base price implied by change and by change_rate agree to rounding.",
+        **market_checks.PROMISES,
+    },
+    blocking=tuple(market_checks.PROMISES),
 )
 def daily_prices(settings: dg.ResourceParam[Settings]) -> Result:
     """Daily bars of every KRX stock, raw as traded and adjusted for splits and capital changes."""
@@ -35,8 +45,12 @@ def daily_prices(settings: dg.ResourceParam[Settings]) -> Result:
     from finpipe.market.krx_database import read_daily_prices
 
     read = read_daily_prices(settings.database)
-    agreement = checks.base_agrees(base_disagreements(read.frame), read.frame.height)
-    return Result(read.frame, facts=_facts(read), checks={"base_agrees": agreement})
+    found = {
+        "base_agrees": checks.base_agrees(base_disagreements(read.frame), read.frame.height),
+        market_checks.DAYS: market_checks.dates_in_calendar(read.frame["date"], _today()),
+        market_checks.PRICES: market_checks.prices_sane(read.frame),
+    }
+    return Result(read.frame, facts=_facts(read), checks=found)
 
 
 @stage(
