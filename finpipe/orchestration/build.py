@@ -7,7 +7,9 @@ from typing import Any
 
 import dagster as dg
 
+from finpipe.orchestration.automation import automation, conditions
 from finpipe.orchestration.events import Tell, tell_nobody
+from finpipe.orchestration.freshness import policy
 from finpipe.orchestration.graph import graph
 from finpipe.orchestration.jobs import jobs
 from finpipe.orchestration.resources import resources
@@ -35,15 +37,20 @@ def build_definitions(
     own = settings or load_settings()
     values = own.model_dump()
     versions = {key: stage.code.version(values) for stage in graph().stages for key in stage.outputs}
-    stages = dg.map_asset_specs(
-        lambda spec: spec.replace_attributes(code_version=versions["/".join(spec.key.path)]),
-        [stage.definition for stage in graph().stages],
-    )
+    follow = conditions(graph())
+
+    def complete(spec: dg.AssetSpec) -> dg.AssetSpec:
+        key = "/".join(spec.key.path)
+        return spec.replace_attributes(
+            code_version=versions[key], automation_condition=follow.get(key), freshness_policy=policy(key)
+        )
+
+    stages = dg.map_asset_specs(complete, [stage.definition for stage in graph().stages])
     own_jobs = jobs()
     return dg.Definitions(
         assets=[*observable_assets(), *stages],
         jobs=own_jobs,
-        sensors=sensors(own, own_jobs),
+        sensors=[*sensors(own, own_jobs), *automation(graph())],
         schedules=schedules(own_jobs),
         resources=resources(own, tell) | dict(overrides or {}),
         executor=dg.in_process_executor,
