@@ -10,7 +10,6 @@ from typing import Any
 
 import dagster as dg
 
-from finpipe.orchestration.build import build_definitions
 from finpipe.orchestration.events import Event, Tell, tell_nobody
 from finpipe.orchestration.graph import Graph, graph
 from finpipe.orchestration.home import open_instance
@@ -78,7 +77,10 @@ class Execution:
         self._instance = instance
         self._tell = tell
         self._planner = Planner(graph, settings, instance, shelves(settings))
-        self._definitions = planned_definitions(settings, tell)
+
+    @functools.cached_property
+    def _definitions(self) -> dg.Definitions:
+        return planned_definitions(self._settings, self._tell)
 
     def run(
         self,
@@ -222,6 +224,8 @@ def run_task_apart(task: Task, settings: Mapping[str, Any]) -> Done:
 
 def planned_definitions(settings: Settings, tell: Tell = tell_nobody) -> dg.Definitions:
     """Return definitions whose steps make their assets without asking: the planner has found them stale."""
+    from finpipe.orchestration.build import build_definitions
+
     return build_definitions(settings, tell=tell, overrides={"steps": Steps(settings, planned=True)})
 
 

@@ -16,7 +16,7 @@ import dagster as dg
 from finpipe.orchestration import partitions
 from finpipe.orchestration.graph import Graph
 from finpipe.orchestration.io_managers import SIZE
-from finpipe.orchestration.provenance import Record, latest_record, node_name, recorded_inputs
+from finpipe.orchestration.provenance import Ledger, Record, node_name
 from finpipe.orchestration.shelves import Shelf
 from finpipe.orchestration.stage import FAILED_CHECKS, Stage
 from finpipe.settings import Settings
@@ -67,9 +67,10 @@ class Scope:
     years: tuple[str, ...] | None = None
     variants: tuple[str, ...] | None = None
 
-    def keys(self, stage: Stage, instance: dg.DagsterInstance) -> list[str | None]:
-        """Return the partition keys of ``stage`` within the scope."""
-        known = {name: _known(instance, name) for name in stage.dimensions}
+    def keys(self, stage: Stage, known_to: dg.DagsterInstance | Ledger) -> list[str | None]:
+        """Return the partition keys of ``stage`` within the scope, of those that a home knows."""
+        ledger = known_to if isinstance(known_to, Ledger) else Ledger(known_to)
+        known = {name: ledger.partitions(name) for name in stage.dimensions}
         chosen = {partitions.TEST_YEAR: self.years, partitions.VARIANT: self.variants}
         within = {
             name: tuple(value for value in values if chosen[name] is None or value in chosen[name])  # type: ignore[operator]
@@ -115,7 +116,10 @@ class Planner:
 
     def status(self, stage: Stage, partition: str | None) -> Status:
         """Return how ``stage`` stands at ``partition``."""
-        records = {key: latest_record(self._instance, key, partition) for key in stage.outputs}
+        return self._status(stage, partition, Ledger(self._instance))
+
+    def _status(self, stage: Stage, partition: str | None, ledger: Ledger) -> Status:
+        records = {key: ledger.record(key, partition) for key in stage.outputs}
         if any(record is None for record in records.values()):
             return Status(stage, partition, "missing", ("never made",), (), records)
         gone = [
@@ -127,16 +131,17 @@ class Planner:
             record.provenance for record in records.values() if record is not None
         )
         own = (*gone, *_changed_code(stage, recorded), *self._changed_settings(stage, recorded))
-        inherited = tuple(self._changed_inputs(stage, partition, recorded))
+        inherited = tuple(self._changed_inputs(stage, partition, recorded, ledger))
         state: State = "missing" if gone else "stale" if own or inherited else "fresh"
         return Status(stage, partition, state, own, inherited, records)
 
     def statuses(self, stages: Iterable[Stage], scope: Scope) -> list[Status]:
         """Return how every stage stands at every partition of the scope."""
+        ledger = Ledger(self._instance)
         return [
-            self.status(stage, partition)
+            self._status(stage, partition, ledger)
             for stage in stages
-            for partition in scope.keys(stage, self._instance)
+            for partition in self._looked_up(stage, scope, ledger)
         ]
 
     def next_round(
@@ -166,6 +171,7 @@ class Planner:
             whose steps find out themselves whether they are still needed.
         """
         result = Round()
+        ledger = Ledger(self._instance)
         gone = set(lost)
         for stage in stages:
             if not gone.isdisjoint(stage.upstream):
@@ -177,32 +183,43 @@ class Planner:
                 result.waits_for(key) or (partitioned and result.makes(key, None)) for key in stage.upstream
             )
             if not waits:
-                for partition in scope.keys(stage, self._instance):
+                for partition in self._looked_up(stage, scope, ledger):
                     names = [node_name(key, partition) for key in stage.outputs]
-                    if gone and self._is_lost(stage, partition, gone):
+                    if gone and self._is_lost(stage, partition, gone, ledger):
                         result.blocked.extend(name for name in names if name not in gone)
                         gone.update(names)
                         continue
                     forced = stage.name in force and not set(names) <= set(made)
-                    status = self.status(stage, partition)
-                    waits |= not self._place(result, status, forced=forced, follow=follow)
+                    status = self._status(stage, partition, ledger)
+                    waits |= not self._place(result, status, ledger, forced=forced, follow=follow)
             if waits:
                 result.waiting.append(stage)
         return result
 
-    def _is_lost(self, stage: Stage, partition: str | None, lost: set[str]) -> bool:
+    def _looked_up(self, stage: Stage, scope: Scope, ledger: Ledger) -> list[str | None]:
+        """Return the partitions of ``stage`` in the scope, having looked up all of them at once."""
+        found = scope.keys(stage, ledger)
+        for key in stage.outputs:
+            ledger.records(key, found)
+        return found
+
+    @staticmethod
+    def _is_lost(stage: Stage, partition: str | None, lost: set[str], ledger: Ledger) -> bool:
+        own_values = partitions.parse(partition, stage.dimensions)
         inputs = {
-            node_name(key, needed) for key in stage.upstream for needed in self._needed(stage, partition, key)
+            node_name(key, needed) for key in stage.upstream for needed in ledger.needed(key, own_values)
         }
         own = {node_name(key, partition) for key in stage.outputs}
         return not lost.isdisjoint(inputs | own)
 
-    def _place(self, result: Round, status: Status, *, forced: bool, follow: bool) -> bool:
+    @staticmethod
+    def _place(result: Round, status: Status, ledger: Ledger, *, forced: bool, follow: bool) -> bool:
         """Put a node where it belongs in the round; return False if it has to wait for a later one."""
+        own = partitions.parse(status.partition, status.stage.dimensions)
         made_before = [
             (key, needed)
             for key in status.stage.upstream
-            for needed in self._needed(status.stage, status.partition, key)
+            for needed in ledger.needed(key, own)
             if result.makes(key, needed)
         ]
         if made_before:
@@ -214,12 +231,6 @@ class Planner:
             return True
         result.batches.setdefault(status.partition, []).append(status)
         return True
-
-    def _needed(self, stage: Stage, partition: str | None, upstream: str) -> list[str | None]:
-        own = partitions.parse(partition, stage.dimensions)
-        names = self._graph.dimensions(upstream)
-        known = {name: _known(self._instance, name) for name in names if name not in own}
-        return partitions.upstream_keys(own, names, known)
 
     def _holds(self, stage: Stage, key: str, partition: str | None, record: Record) -> bool:
         return self._shelves[stage.outputs[key].storage].holds(key, partition, int(record.metadata[SIZE]))
@@ -233,9 +244,11 @@ class Planner:
             if before.get(name) != value
         ]
 
-    def _changed_inputs(self, stage: Stage, partition: str | None, recorded: Mapping[str, Any]) -> list[str]:
+    def _changed_inputs(
+        self, stage: Stage, partition: str | None, recorded: Mapping[str, Any], ledger: Ledger
+    ) -> list[str]:
         before: Mapping[str, str] = recorded["inputs"]
-        now = recorded_inputs(self._instance, stage.upstream, stage.dimensions, partition)
+        now = ledger.inputs(stage.upstream, stage.dimensions, partition)
         changed = [
             f"{name} changed"
             if name in self._graph.source_keys
@@ -244,10 +257,6 @@ class Planner:
             if before.get(name, "") != version
         ]
         return changed + [f"upstream {name} is gone" for name in before if name not in now and before[name]]
-
-
-def _known(instance: dg.DagsterInstance, dimension: str) -> tuple[str, ...]:
-    return tuple(sorted(instance.get_dynamic_partitions(dimension)))
 
 
 def _changed_code(stage: Stage, recorded: Mapping[str, Any]) -> list[str]:

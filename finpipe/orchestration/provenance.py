@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,16 +57,7 @@ def latest_record(instance: dg.DagsterInstance, key: str, partition: str | None)
     found = instance.fetch_materializations(wanted, limit=1).records
     if not found:
         found = instance.fetch_observations(wanted, limit=1).records
-    if not found:
-        return None
-    event = found[0].asset_materialization or found[0].asset_observation
-    assert event is not None
-    return Record(
-        data_version=(event.tags or {}).get("dagster/data_version", ""),
-        timestamp=found[0].timestamp,
-        run_id=found[0].run_id,
-        metadata={name: value.value for name, value in event.metadata.items()},
-    )
+    return _record(found[0]) if found else None
 
 
 def latest_materialization(
@@ -84,19 +75,76 @@ def recorded_inputs(
     partition: str | None,
 ) -> dict[str, str]:
     """Return the present data versions of everything that the node at ``partition`` reads."""
-    from finpipe.orchestration.graph import dimensions_of
+    return Ledger(instance).inputs(upstream, own_dimensions, partition)
 
-    own = partitions.parse(partition, own_dimensions)
-    versions: dict[str, str] = {}
-    for key in upstream:
-        names = dimensions_of(key)
-        known = {
-            name: tuple(sorted(instance.get_dynamic_partitions(name))) for name in names if name not in own
-        }
-        for needed in partitions.upstream_keys(own, names, known):
-            record = latest_record(instance, key, needed)
-            versions[node_name(key, needed)] = record.data_version if record else ""
-    return versions
+
+class Ledger:
+    """What is recorded of the nodes of a home at one moment: everything is looked up once."""
+
+    def __init__(self, instance: dg.DagsterInstance) -> None:
+        self._instance = instance
+        self._records: dict[tuple[str, str | None], Record | None] = {}
+        self._partitions: dict[str, tuple[str, ...]] = {}
+
+    def record(self, key: str, partition: str | None) -> Record | None:
+        """Return the latest materialization or observation of a node, None if there is none."""
+        return self.records(key, [partition])[partition]
+
+    def records(self, key: str, partitions: Collection[str | None]) -> dict[str | None, Record | None]:
+        """Return the latest materialization or observation of an asset at each of ``partitions``."""
+        new = [partition for partition in partitions if (key, partition) not in self._records]
+        if new == [None]:
+            self._records[key, None] = latest_record(self._instance, key, None)
+        elif new:
+            found = self._latest_by_partition(key, {name for name in new if name is not None})
+            self._records.update({(key, partition): found.get(partition) for partition in new})
+        return {partition: self._records[key, partition] for partition in partitions}
+
+    def partitions(self, dimension: str) -> tuple[str, ...]:
+        """Return the values of a partition dimension that the home knows."""
+        if dimension not in self._partitions:
+            self._partitions[dimension] = tuple(sorted(self._instance.get_dynamic_partitions(dimension)))
+        return self._partitions[dimension]
+
+    def needed(self, upstream: str, own: Mapping[str, str]) -> list[str | None]:
+        """Return the partitions of the asset ``upstream`` that a node at the partition ``own`` reads."""
+        from finpipe.orchestration.graph import dimensions_of
+
+        names = dimensions_of(upstream)
+        known = {name: self.partitions(name) for name in names if name not in own}
+        return partitions.upstream_keys(own, names, known)
+
+    def inputs(
+        self, upstream: tuple[str, ...], own_dimensions: tuple[str, ...], partition: str | None
+    ) -> dict[str, str]:
+        """Return the data versions of everything that the node at ``partition`` reads, by node name."""
+        own = partitions.parse(partition, own_dimensions)
+        versions: dict[str, str] = {}
+        for key in upstream:
+            for needed, record in self.records(key, self.needed(key, own)).items():
+                versions[node_name(key, needed)] = record.data_version if record else ""
+        return versions
+
+    def _latest_by_partition(self, key: str, wanted: set[str]) -> dict[str | None, Record]:
+        asset = dg.AssetKey(key.split("/"))
+        event = dg.DagsterEventType.ASSET_MATERIALIZATION
+        places = self._instance.get_latest_storage_id_by_partition(asset, event, wanted)
+        if not places:
+            return {}
+        latest = dg.AssetRecordsFilter(asset_key=asset, storage_ids=list(places.values()))
+        found = self._instance.fetch_materializations(latest, limit=len(places)).records
+        return {record.partition_key: _record(record) for record in found}
+
+
+def _record(found: dg.EventLogRecord) -> Record:
+    event = found.asset_materialization or found.asset_observation
+    assert event is not None
+    return Record(
+        data_version=(event.tags or {}).get("dagster/data_version", ""),
+        timestamp=found.timestamp,
+        run_id=found.run_id,
+        metadata={name: value.value for name, value in event.metadata.items()},
+    )
 
 
 def _only(key: str, partition: str | None) -> dg.AssetRecordsFilter:
