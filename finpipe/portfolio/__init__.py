@@ -1,0 +1,1 @@
+"""From daily bars to expected returns, risk, optimal weights and whole shares."""
