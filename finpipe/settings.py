@@ -201,10 +201,11 @@ def remember_database(settings: Settings) -> None:
         return
     settings.home.mkdir(parents=True, exist_ok=True)
     record = settings.home / "database.json"
-    temporary = record.with_suffix(".json.tmp")
-    temporary.write_text(
-        json.dumps({"database": str(settings.database)}, ensure_ascii=False), encoding="utf-8"
-    )
+    content = json.dumps({"database": str(settings.database)}, ensure_ascii=False)
+    if record.is_file() and record.read_text(encoding="utf-8") == content:
+        return
+    temporary = record.with_name(f".{record.name}.{os.getpid()}.tmp")
+    temporary.write_text(content, encoding="utf-8")
     temporary.replace(record)
 
 

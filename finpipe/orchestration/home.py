@@ -18,6 +18,7 @@ import dagster as dg
 import filelock
 from dagster._core.instance.ref import InstanceRef
 
+from finpipe.orchestration import temporary
 from finpipe.orchestration.partitions import VARIANT
 from finpipe.settings import Settings
 
@@ -81,9 +82,12 @@ def prepare(settings: Settings) -> Path:
 
 def write_atomically(path: Path, text: str) -> None:
     """Put ``text`` in the place of ``path``: a crash leaves either the old file or the new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    unfinished = temporary.beside(path)
+    try:
+        unfinished.write_text(text, encoding="utf-8")
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -166,6 +170,7 @@ def who_holds(settings: Settings) -> str | None:
 
 def serve_ui(settings: Settings, port: int) -> int:
     """Run the Dagster UI and daemon on the home until interrupted; return the exit status."""
+    _clear_leftovers(settings)
     environment = {**os.environ, "DAGSTER_HOME": str(prepare(settings)), "FINPIPE_HOME": str(settings.home)}
     if settings.database is not None:
         environment["FINPIPE_DATABASE"] = str(settings.database)
@@ -182,6 +187,15 @@ def serve_ui(settings: Settings, port: int) -> int:
         str(port),
     ]
     return subprocess.run(command, env=environment, check=False).returncode  # noqa: S603 our own interpreter
+
+
+def _clear_leftovers(settings: Settings) -> None:
+    """End what runs of an earlier UI left unfinished, unless somebody is at work in the home."""
+    from finpipe.orchestration import leftovers
+
+    with open_instance(settings) as instance, (settings.home / "run.lock").open("a") as lock:
+        if _locked(lock, fcntl.LOCK_EX):
+            leftovers.clear(settings, instance)
 
 
 def _locked(lock: IO[str], kind: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import threading
 from collections import deque
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from typing import TypeVar
 
 Task = TypeVar("Task")
@@ -64,7 +66,7 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOAD)
     others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_ignore_interrupts)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_belong_to_the_command)
     try:
         yield pool
     except BaseException:
@@ -93,6 +95,17 @@ def _interrupts_held() -> Iterator[None]:
         signal.raise_signal(signal.SIGINT)
 
 
-def _ignore_interrupts() -> None:
-    """Leave it to the command to end this worker; Dagster listens to that while it works."""
+def _belong_to_the_command() -> None:
+    """Leave it to the command to end this worker, which Dagster listens to while it works, and end with it.
+
+    A command that is killed tells nobody. Its end of a pipe closes, and a thread waits for that: a worker that
+    went on would write into a home that others have by then.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
+
+
+def _end_with(command: BaseProcess | None) -> None:
+    if command is not None:
+        command.join()
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import polars as pl
 from upath import UPath
 
+from finpipe.orchestration import temporary
+
+ATOMIC = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl"})
+"""Object stores in which a file appears when all of it is there."""
 ROW_GROUP = 1 << 19
 
 
@@ -43,11 +47,11 @@ class Store:
         try:
             if _is_local(path):
                 return _write_local(Path(path.path), write)
-            with tempfile.TemporaryDirectory() as folder:
-                temporary = Path(folder) / path.name
-                write(temporary)
-                path.fs.put_file(str(temporary), path.path)
-                return temporary.stat().st_size
+            with tempfile.TemporaryDirectory(prefix=temporary.staging()) as folder:
+                staged = Path(folder) / path.name
+                write(staged)
+                _send(staged, path)
+                return staged.stat().st_size
         except OSError as error:
             raise StoreError(
                 f"{path} cannot be written ({error}); the version stored before is untouched. "
@@ -81,6 +85,13 @@ class Store:
         """Return the size of ``path`` in bytes, None if it is not there."""
         return path.stat().st_size if path.exists() else None
 
+    def clear(self) -> None:
+        """Delete all temporary files, which nobody must be writing."""
+        root = UPath(self.root)
+        for found in root.fs.find(root.path):
+            if temporary.NAME.fullmatch(PurePosixPath(found).name):
+                root.fs.rm_file(found)
+
     def require(self, path: UPath, asset: str) -> None:
         """Raise a StoreError that says how to make ``asset`` if ``path`` is not there."""
         if not path.exists():
@@ -95,14 +106,29 @@ def _is_local(path: UPath) -> bool:
 
 def _write_local(path: Path, write: Callable[[Path], None]) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    unfinished = temporary.beside(path)
     try:
-        write(temporary)
-        size = temporary.stat().st_size
-        temporary.replace(path)
+        write(unfinished)
+        size = unfinished.stat().st_size
+        unfinished.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
     return size
+
+
+def _send(staged: Path, path: UPath) -> None:
+    """Put a file in the place of ``path`` elsewhere; what was there stays until all of it has arrived."""
+    if path.protocol in ATOMIC:
+        path.fs.put_file(str(staged), path.path)
+        return
+    unfinished = temporary.beside(PurePosixPath(path.path))
+    try:
+        path.fs.makedirs(str(unfinished.parent), exist_ok=True)
+        path.fs.put_file(str(staged), str(unfinished))
+        path.fs.mv(str(unfinished), path.path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            path.fs.rm_file(str(unfinished))
 
 
 def _fill(target: Path, text: str) -> None:

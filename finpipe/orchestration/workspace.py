@@ -11,7 +11,7 @@ from typing import Any, Self
 import dagster as dg
 import polars as pl
 
-from finpipe.orchestration import modules
+from finpipe.orchestration import leftovers, modules
 from finpipe.orchestration.events import Tell, tell_nobody
 from finpipe.orchestration.execution import Execution, Outcome
 from finpipe.orchestration.graph import Graph, graph
@@ -53,7 +53,6 @@ class Workspace:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.graph: Graph = graph()
-        modules.keep()
         self.shelves = shelves(settings)
         self.instance: dg.DagsterInstance = open_instance(settings)
 
@@ -146,6 +145,7 @@ class Workspace:
             study(variant, self.settings.preset, self.settings.horizons)
         remember_database(self.settings)
         with exclusive(self.settings, waiting=waiting):
+            leftovers.clear(self.settings, self.instance)
             observe(self.settings, self.instance)
             self.instance.add_dynamic_partitions(VARIANT, list(chosen))
             execution = Execution(self.graph, self.settings, self.instance, tell)
