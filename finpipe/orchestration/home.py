@@ -6,13 +6,14 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import dagster as dg
 import filelock
@@ -21,6 +22,9 @@ from dagster._core.instance.ref import InstanceRef
 from finpipe.orchestration import temporary
 from finpipe.orchestration.partitions import VARIANT
 from finpipe.settings import Settings
+
+if TYPE_CHECKING:
+    from sqlalchemy.exc import DBAPIError
 
 
 class HomeBusyError(RuntimeError):
@@ -34,6 +38,10 @@ QUIET: dict[str, Any] = {
     }
 }
 """Steps print nothing: runs of the command start no processes that watch for it."""
+
+
+ROOM = 1 << 18
+"""Free bytes below which a disk counts as full: SQLite calls many things an I/O error."""
 
 
 class HomeError(RuntimeError):
@@ -61,12 +69,30 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
             f"{settings.home} cannot be used as home: {error}; name another with --home DIR"
         ) from error
     except DBAPIError as error:
-        raise HomeError(
-            f"{settings.dagster_home}, where runs are recorded, cannot be read: {error.orig}. If the folder may be "
-            "written and its disk is not full, move it away: `finpipe run` begins a new record and makes everything "
-            "again"
-        ) from error
+        raise records_error(settings, error) from error
     return instance
+
+
+def records_error(settings: Settings, error: DBAPIError) -> HomeError:
+    """Return what an error of the databases in which Dagster keeps its records means, and what to do about it."""
+    folder = settings.dagster_home
+    named = f"{folder}, where runs are recorded, cannot be"
+    if not os.access(folder, os.W_OK):
+        return HomeError(
+            f"{named} written to: it is read-only, or belongs to somebody else. Make the home writable, or name "
+            "another with --home DIR"
+        )
+    if "is full" in str(error.orig) or shutil.disk_usage(folder).free < ROOM:
+        return HomeError(
+            f"{named} written to: the disk is full. Make room there; what was made before is untouched, and the "
+            "same command goes on from there"
+        )
+    if "locked" in str(error.orig):
+        return HomeError(f"{named} used: another program holds it ({error.orig}). Close it and try again")
+    return HomeError(
+        f"{named} read: {error.orig}. If it is damaged, move the folder away: `finpipe run` begins a new record and "
+        "makes everything again; docs/recovery.md says how to keep what is stored"
+    )
 
 
 def prepare(settings: Settings) -> Path:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,14 @@ import duckdb
 import polars as pl
 
 PARTITION = "variant"
+UNUSABLE = (
+    duckdb.IOException,
+    duckdb.FatalException,
+    duckdb.InternalException,
+    duckdb.SerializationException,
+    duckdb.OutOfMemoryException,
+)
+"""Errors that speak of the file, not of what is asked of it."""
 
 
 class ResultTablesError(RuntimeError):
@@ -93,13 +102,17 @@ class ResultTables:
             if self._columns(connection, schema, table):
                 connection.execute(f'DELETE FROM "{schema}"."{table}" WHERE {PARTITION} = ?', [partition])
 
-    @contextmanager
+    @contextlib.contextmanager
     def _connect(self, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
         connection = self._open(read_only=read_only)
         try:
             yield connection
+            connection.close()  # writes the log into the file, which may fail too
+        except UNUSABLE as error:
+            raise self._error("cannot be written" if not read_only else "cannot be read", error) from error
         finally:
-            connection.close()
+            with contextlib.suppress(duckdb.Error):
+                connection.close()
 
     def _open(self, *, read_only: bool) -> duckdb.DuckDBPyConnection:
         deadline = time.monotonic() + self.patience
@@ -108,11 +121,21 @@ class ResultTables:
                 return duckdb.connect(str(self.path), read_only=read_only, config={"threads": 2})
             except duckdb.IOException as error:
                 if "lock" not in str(error).lower() or time.monotonic() > deadline:
-                    raise ResultTablesError(
-                        f"{self.path} cannot be opened: {error}. If a program has it open, close it there; "
-                        "if it is damaged, move it away: `finpipe run` makes the tables again from the store"
-                    ) from error
+                    raise self._error("cannot be opened", error) from error
                 time.sleep(0.05)
+
+    def _error(self, what: str, error: duckdb.Error) -> ResultTablesError:
+        said = str(error)
+        if "No space left" in said:
+            return ResultTablesError(
+                f"{self.path} {what} ({said}); the tables are as they were. Make room on the disk and run again"
+            )
+        if not os.access(self.path if self.path.exists() else self.path.parent, os.W_OK):
+            return ResultTablesError(f"{self.path} {what}: it is read-only for this user ({said})")
+        return ResultTablesError(
+            f"{self.path} {what}: {said}. If a program has it open, close it there; "
+            "if it is damaged, move it away: `finpipe run` makes the tables again from the store"
+        )
 
     @staticmethod
     def _columns(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> list[str]:

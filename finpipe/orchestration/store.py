@@ -52,9 +52,10 @@ class Store:
                 write(staged)
                 _send(staged, path)
                 return staged.stat().st_size
-        except OSError as error:
+        except (OSError, pl.exceptions.PolarsError) as error:
+            reason = str(error).rpartition("underlying IO error: ")[2]
             raise StoreError(
-                f"{path} cannot be written ({error}); the version stored before is untouched. "
+                f"{path} cannot be written ({reason}); the version stored before is untouched. "
                 f"Check free space and permissions of {self.root}"
             ) from error
 
