@@ -7,6 +7,7 @@ import polars as pl
 
 from finpipe.market.schema import Table
 from finpipe.orchestration import checks
+from finpipe.orchestration.lineage import lineage_of
 from finpipe.orchestration.stage import Result, stage
 from finpipe.settings import Settings
 
@@ -17,7 +18,12 @@ def _table(name: str) -> Table:
     return table(name)
 
 
-@stage(group="features", table=lambda: _table("krx/technical_features"), kinds=("numba", "polars"))
+@stage(
+    group="features",
+    table=lambda: _table("krx/technical_features"),
+    lineage=lineage_of("krx/technical_features"),
+    kinds=("numba", "polars"),
+)
 def technical_features(daily_prices: pl.LazyFrame, settings: dg.ResourceParam[Settings]) -> pl.DataFrame:
     """Momentum, volume, volatility, intuition and oscillator features of adjusted prices and volume."""
     from finpipe.features.technical import technical_features
@@ -25,7 +31,12 @@ def technical_features(daily_prices: pl.LazyFrame, settings: dg.ResourceParam[Se
     return technical_features(daily_prices, settings.threads)
 
 
-@stage(group="features", table=lambda: _table("krx/rolling_beta"), kinds=("numba", "polars"))
+@stage(
+    group="features",
+    table=lambda: _table("krx/rolling_beta"),
+    lineage=lineage_of("krx/rolling_beta"),
+    kinds=("numba", "polars"),
+)
 def rolling_beta(daily_prices: pl.LazyFrame, settings: dg.ResourceParam[Settings]) -> pl.DataFrame:
     """Betas of each stock to the median return of the market, over 252 and 60 traded days."""
     from finpipe.features.beta import rolling_beta
@@ -33,7 +44,12 @@ def rolling_beta(daily_prices: pl.LazyFrame, settings: dg.ResourceParam[Settings
     return rolling_beta(daily_prices, settings.threads)
 
 
-@stage(group="features", table=lambda: _table("krx/sector_features"), kinds=("numba", "polars"))
+@stage(
+    group="features",
+    table=lambda: _table("krx/sector_features"),
+    lineage=lineage_of("krx/sector_features"),
+    kinds=("numba", "polars"),
+)
 def sector_features(
     technical_features: pl.LazyFrame,
     stocks: pl.DataFrame,
@@ -50,6 +66,7 @@ def sector_features(
 @stage(
     group="features",
     table=lambda: _table("krx/financial_features"),
+    lineage=lineage_of("krx/financial_features"),
     kinds=("polars",),
     checks={"filings_cover": "Most rows of the last year have a filing in force."},
 )
@@ -70,6 +87,7 @@ def financial_features(
 @stage(
     group="features",
     table=lambda: _table("krx/macro_features"),
+    lineage=lineage_of("krx/macro_features"),
     kinds=("polars",),
     checks={"indices_present": "Every index that a macro feature needs is in the database."},
 )

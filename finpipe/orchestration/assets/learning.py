@@ -12,6 +12,7 @@ from finpipe.market import schema
 from finpipe.market.schema import Table
 from finpipe.orchestration import checks, metadata
 from finpipe.orchestration.check import SCHEMA, SCHEMA_PROMISE
+from finpipe.orchestration.lineage import lineage_of
 from finpipe.orchestration.partitions import (
     TEST_YEAR,
     test_year_variants,
@@ -93,6 +94,7 @@ def forward_returns(
 @stage(
     group="learning",
     table=_panel_table,
+    lineage=lineage_of("krx/training_panel"),
     kinds=("polars",),
     checks={
         "no_empty_feature": "No feature that models may learn from is null in every row.",
