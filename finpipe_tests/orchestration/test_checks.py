@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
+import dagster as dg
 import polars as pl
 import pytest
 
@@ -30,6 +31,8 @@ def test_every_check_that_a_stage_declares_has_a_promise():
     }
     assert {
         "krx/daily_prices:base_agrees",
+        "krx/daily_prices:dates_in_calendar",
+        "krx/daily_prices:prices_sane",
         "krx/index_levels:benchmark_present",
         "krx/macro_features:indices_present",
         "krx/financial_features:filings_cover",
@@ -37,10 +40,72 @@ def test_every_check_that_a_stage_declares_has_a_promise():
         "krx/training_panel:no_empty_feature",
         "krx/training_panel:no_feature_leak",
         "krx/backtest:books_balance",
+        "krx/performance:information_believable",
+        "krx/performance:turnover_plausible",
         *(f"krx/performance:{name}" for name in CHECKS),
         *(f"krx/safety:{stress.name}" for stress in STRESSES),
     } <= declared.keys()
     assert all(promise and promise.endswith(".") for promise in declared.values())
+
+
+def specs() -> dict[str, dg.AssetCheckSpec]:
+    return {
+        f"{'/'.join(spec.asset_key.path)}:{spec.name}": spec
+        for stage in graph().stages
+        for spec in stage.definition.check_specs
+    }
+
+
+def test_every_table_is_checked_by_its_schema_before_it_is_stored():
+    tables = {key for key, stage in graph().by_key.items() if stage.outputs[key].table}
+    assert {f"{key}:schema" for key in (*tables, "krx/forward_returns")} == {
+        name for name in specs() if name.endswith(":schema")
+    }
+
+
+def test_every_unpartitioned_table_is_compared_with_the_last_one():
+    whole = {key for key, stage in graph().by_key.items() if not stage.dimensions}
+    for check in ("rows_as_last_time", "nulls_as_last_time"):
+        assert {name for name in specs() if name.endswith(check)} == {f"{key}:{check}" for key in whole}
+
+
+def test_what_would_poison_everything_blocks_and_a_poor_result_does_not():
+    blocking = {name for name, spec in specs().items() if spec.blocking}
+    of_market = {name for name in blocking if not name.endswith(":schema")}
+    assert of_market == {
+        "krx/daily_prices:dates_in_calendar",
+        "krx/daily_prices:prices_sane",
+        *(f"krx/{name}:rows_as_last_time" for name in ("daily_prices", "stocks", "index_levels", "filings")),
+    }
+    assert {name for name in specs() if name.endswith(":schema")} <= blocking
+
+
+def figures(**values: float | None) -> pl.DataFrame:
+    """The figures of all days, and others of a year that must not be taken for them."""
+    rows = [(name, period, value) for name, value in values.items() for period in ("2020", "all")]
+    found = pl.DataFrame(rows, schema=["figure", "period", "value"], orient="row")
+    return found.with_columns(pl.when(pl.col("period") == "all").then("value").otherwise(99.0).alias("value"))
+
+
+@pytest.mark.parametrize(
+    ("found", "passed"),
+    [(0.04, True), (-0.1, True), (0.15, True), (0.16, False), (-0.2, False), (None, False)],
+)
+def test_a_ranking_that_is_too_good_is_not_believed(found, passed):
+    outcome = checks.information_believable(figures(mean_rank_ic=found))
+    assert outcome.passed == passed
+    assert ("knows what comes" in outcome.finding) == (found is not None and not passed)
+    assert not outcome.blocks
+
+
+@pytest.mark.parametrize(
+    ("found", "passed"),
+    [(12.0, True), (0.25, True), (18.0, True), (18.1, False), (0.1, False), (None, False)],
+)
+def test_turnover_is_judged_by_what_replacing_everything_makes(found, passed):
+    outcome = checks.turnover_plausible(figures(annual_turnover=found), horizon=21)
+    assert outcome.passed == passed
+    assert "every 21 day(s) makes 12.0" in outcome.finding
 
 
 def test_bases_that_differ_are_counted_with_an_example():
