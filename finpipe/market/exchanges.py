@@ -1,0 +1,81 @@
+"""Sessions of the exchanges that tickers trade on, from exchange-calendars: when a bar is final, how long a week is."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+EXCHANGES: Final = {
+    "KS": "XKRX",
+    "KQ": "XKRX",
+    "T": "XTKS",
+    "HK": "XHKG",
+    "L": "XLON",
+    "DE": "XETR",
+    "PA": "XPAR",
+    "AS": "XAMS",
+    "SW": "XSWX",
+    "TO": "XTSE",
+    "AX": "XASX",
+}
+"""Calendar by the suffix of Yahoo's tickers; all others trade as New York does."""
+
+SETTLING: Final = dt.timedelta(minutes=20)
+"""After the close, until the day's bar is taken as final."""
+
+
+def exchange_of(ticker: str) -> str:
+    """The calendar of a ticker's exchange, e.g. ``XKRX`` for ``005930.KS``."""
+    return EXCHANGES.get(ticker.rpartition(".")[2], "XNYS") if "." in ticker else "XNYS"
+
+
+def exchange_sessions(exchange: str, start: dt.date, end: dt.date) -> NDArray[np.datetime64]:
+    """Sessions of an exchange from ``start`` to ``end``, both included: datetime64[D]."""
+    calendar, first, last = _calendar(exchange, start, end)
+    return np.asarray(calendar.sessions_in_range(first, last).to_numpy(), dtype="datetime64[D]")
+
+
+def latest_change(exchange: str, end: dt.date, now: dt.datetime) -> dt.datetime | None:
+    """The last moment up to ``now`` at which a bar up to ``end`` may have changed in the ordinary course of trading.
+
+    While a session runs, and shortly after, that is ``now``; else it is when the last session settled.
+
+    Parameters
+    ----------
+    exchange
+        As :func:`exchange_of` gives it.
+    end
+        Last day of interest, included.
+    now
+        With its time zone.
+
+    Returns
+    -------
+    dt.datetime | None
+        UTC; None if there was no session for a month before ``end``.
+    """
+    last_day = min(end, now.astimezone(dt.UTC).date() + dt.timedelta(days=1))
+    calendar, first, last = _calendar(exchange, last_day - dt.timedelta(days=31), last_day)
+    for session in reversed(calendar.sessions_in_range(first, last)):
+        opened: dt.datetime = calendar.session_open(session).to_pydatetime()
+        settled: dt.datetime = calendar.session_close(session).to_pydatetime() + SETTLING
+        if settled <= now:
+            return settled
+        if opened <= now:
+            return now.astimezone(dt.UTC)
+    return None
+
+
+def _calendar(exchange: str, start: dt.date, end: dt.date) -> tuple[Any, pd.Timestamp, pd.Timestamp]:
+    import exchange_calendars
+    import pandas as pd
+
+    first, last = pd.Timestamp(start), pd.Timestamp(end)
+    margin = pd.Timedelta(days=31)
+    return exchange_calendars.get_calendar(exchange, start=first - margin, end=last + margin), first, last
