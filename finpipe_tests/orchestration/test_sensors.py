@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from finpipe.market import table_counters
 from finpipe.orchestration import sensors, sources
 from finpipe.orchestration.home import exclusive, open_instance
 from finpipe.orchestration.partitions import TEST_YEAR, VARIANT
@@ -275,3 +277,56 @@ def test_the_cursor_survives_a_round_trip(settled):
     watch = sensors.Watch.parse(settled.daemon.cursor)
     assert json.loads(watch.to_json()) == json.loads(settled.daemon.cursor)
     assert sensors.Watch.parse(watch.to_json()) == watch
+
+
+def test_a_tick_opens_no_database_while_nobody_writes(settled, monkeypatch):
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("the database is opened")
+
+    monkeypatch.setattr(table_counters, "connect", refuse)
+    monkeypatch.setattr(table_counters, "table_fingerprints", refuse)
+    assert "nobody has written" in settled.daemon.tick().skip_reason.skip_message
+
+
+def test_a_file_that_is_no_database_for_a_while_is_waited_for(settled):
+    settled.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    whole = settled.database.read_bytes()
+    settled.database.write_bytes(b"still being copied" * 100)
+    assert "the next tick looks again" in settled.daemon.tick().skip_reason.skip_message
+    settled.database.write_bytes(whole)
+    assert not settled.daemon.tick().run_requests
+
+
+def test_every_tick_requests_runs_or_says_why_not(settled):
+    """Whatever happens between the ticks, in whatever order; at the end all is as the command would have it."""
+    away = settled.database.with_name("away.db")
+
+    def vanish() -> None:
+        if settled.database.exists():
+            settled.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            settled.database.rename(away)
+
+    def appear() -> None:
+        if away.exists():
+            away.rename(settled.database)
+
+    def write(number: int) -> None:
+        appear()
+        settled.write(number, 0)
+
+    def mention() -> None:
+        appear()
+        settled.execute("INSERT INTO news VALUES ('none that matter')")
+
+    chance = random.Random(20)
+    happenings = [vanish, appear, mention, lambda: write(3), lambda: write(-3), lambda: None]
+    for _ in range(24):
+        chance.choice(happenings)()
+        result = settled.daemon.tick()
+        assert bool(result.run_requests) != bool(result.skip_reason)
+        assert result.skip_reason is None or result.skip_reason.skip_message.strip()
+        if chance.random() < 0.7:
+            settled.daemon.launch(result.run_requests or [])
+    write(8)
+    assert "up to date" in settled.daemon.rest()
+    assert not settled.toy.made()
