@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -43,9 +44,13 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the
 
 def open_workspace(settings: Settings) -> Workspace:
     """Return the workspace of the home."""
-    from finpipe.orchestration.workspace import Workspace
+    gc.disable()  # what is loaded now is never garbage: looking for some would take a fifth of the time
+    try:
+        from finpipe.orchestration.workspace import Workspace
 
-    return Workspace(settings)
+        return Workspace(settings)
+    finally:
+        gc.enable()
 
 
 def test_years(text: str | None) -> list[int] | None:

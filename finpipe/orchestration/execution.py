@@ -20,6 +20,7 @@ from finpipe.orchestration.shelves import shelves
 from finpipe.orchestration.side_by_side import completed
 from finpipe.orchestration.stage import FAILED_CHECKS, Stage
 from finpipe.orchestration.steps import Steps
+from finpipe.orchestration.versions import KEPT_CODE, read_code
 from finpipe.settings import Settings
 
 INTERRUPTED = dg.DagsterExecutionInterruptedError.__name__
@@ -219,6 +220,7 @@ def run_task_apart(task: Task, settings: Mapping[str, Any]) -> Done:
     """Make the assets of ``task`` in a worker process, which opens the home for itself."""
     own = Settings.model_validate(settings)
     with open_instance(own) as instance:
+        read_code((stage.code for stage in graph().stages), own.home / KEPT_CODE)
         return run_task(task, own, instance, planned_definitions(own))
 
 

@@ -1,7 +1,7 @@
 """Modules: what the source text of finpipe's modules says: a digest of the syntax tree, and what it imports.
 
-What has been found is kept beside the bytecode that Python keeps, and for the same reason: parsing every module
-takes longer than finding out that nothing is to be done.
+What has been found is kept in the home: parsing every module takes longer than to find out that nothing is to be
+done.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cache
-from importlib.util import cache_from_source, find_spec
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -54,13 +54,11 @@ def module(name: str) -> Module:
         raise ModuleNotFoundError(f"{name} is imported by an asset but has no source file")
     text = path.read_bytes()
     source = _hash(text)
-    kept = _kept().get(name)
-    if kept is not None and kept.source == source:
-        return kept
-    tree = ast.parse(text)
-    found = Module(source, imports=tuple(import_statements(tree)), tree=tree_digest(tree))
-    _kept()[name] = found
-    return found
+    if name not in _found or _found[name].source != source:
+        tree = ast.parse(text)
+        imports = tuple(import_statements(tree))
+        _found[name] = Module(source, tree_digest(tree), imports)
+    return _found[name]
 
 
 def imported(statements: Iterable[tuple[str, str | None]]) -> set[str]:
@@ -109,44 +107,37 @@ def source_path(name: str) -> Path | None:
     return None
 
 
-def keep() -> None:
-    """Keep what has been found for the next process, where Python keeps bytecode; do without if that cannot be."""
-    path = _path()
-    found = {name: asdict(said) for name, said in sorted(_kept().items())}
-    text = json.dumps({"made_by": _maker(), "modules": found})
-    if sys.dont_write_bytecode:
+def recall(path: Path) -> None:
+    """Believe what an earlier process has kept in ``path``, as far as it is of the same text and the same Python."""
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         return
+    if record.get("made_by") == _maker():
+        for name, said in record["modules"].items():
+            imports = tuple((parent, part) for parent, part in said["imports"])
+            _found.setdefault(name, Module(said["source"], said["tree"], imports))
+
+
+def keep(path: Path) -> None:
+    """Keep what has been found for the next process; do without if ``path`` cannot be written."""
+    found = {name: asdict(said) for name, said in sorted(_found.items())}
+    text = json.dumps({"made_by": _maker(), "modules": found})
     with contextlib.suppress(OSError):
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
-            temporary = path.with_name(f"{path.name}.{os.getpid()}")
+            temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
             temporary.write_text(text, encoding="utf-8")
             temporary.replace(path)
 
 
 def forget() -> None:
     """Forget what has been found in this process."""
-    for cached in (module, source_path, _kept):
-        cached.cache_clear()
+    _found.clear()
+    module.cache_clear()
+    source_path.cache_clear()
 
 
-@cache
-def _kept() -> dict[str, Module]:
-    return {
-        name: Module(said["source"], said["tree"], tuple((parent, part) for parent, part in said["imports"]))
-        for name, said in _read(_path()).items()
-    }
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return dict(record["modules"]) if record.get("made_by") == _maker() else {}
-
-
-def _path() -> Path:
-    return Path(cache_from_source(__file__)).with_suffix(".json")
+_found: dict[str, Module] = {}
 
 
 @cache

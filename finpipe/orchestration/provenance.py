@@ -85,6 +85,7 @@ class Ledger:
         self._instance = instance
         self._records: dict[tuple[str, str | None], Record | None] = {}
         self._partitions: dict[str, tuple[str, ...]] = {}
+        self._has_whole = False
 
     def record(self, key: str, partition: str | None) -> Record | None:
         """Return the latest materialization or observation of a node, None if there is none."""
@@ -94,7 +95,9 @@ class Ledger:
         """Return the latest materialization or observation of an asset at each of ``partitions``."""
         new = [partition for partition in partitions if (key, partition) not in self._records]
         if new == [None]:
-            self._records[key, None] = latest_record(self._instance, key, None)
+            self._look_up_whole()
+            if (key, None) not in self._records:
+                self._records[key, None] = latest_record(self._instance, key, None)
         elif new:
             found = self._latest_by_partition(key, {name for name in new if name is not None})
             self._records.update({(key, partition): found.get(partition) for partition in new})
@@ -124,6 +127,19 @@ class Ledger:
             for needed, record in self.records(key, self.needed(key, own)).items():
                 versions[node_name(key, needed)] = record.data_version if record else ""
         return versions
+
+    def _look_up_whole(self) -> None:
+        """Look up all assets without partitions at once; observations of sources are not among what comes back."""
+        from finpipe.orchestration.graph import graph
+
+        if self._has_whole:
+            return
+        self._has_whole = True
+        keys = [dg.AssetKey(key.split("/")) for key, stage in graph().by_key.items() if not stage.dimensions]
+        for found in self._instance.get_asset_records(keys):
+            latest = found.asset_entry.last_materialization_record
+            if latest is not None:
+                self._records["/".join(found.asset_entry.asset_key.path), None] = _record(latest)
 
     def _latest_by_partition(self, key: str, wanted: set[str]) -> dict[str | None, Record]:
         asset = dg.AssetKey(key.split("/"))

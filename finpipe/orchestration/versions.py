@@ -10,22 +10,24 @@ import ast
 import hashlib
 import inspect
 import textwrap
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Callable, Iterable
+from functools import cache, cached_property
 from importlib.resources import files
-from typing import Any
-
-import numpy as np
-import polars as pl
-import xxhash
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from finpipe.orchestration import modules
 from finpipe.settings import OPERATIONAL
 
+if TYPE_CHECKING:
+    import polars as pl
+    import xxhash
+
 DECLARATIONS = frozenset({"finpipe", "finpipe.settings", "finpipe.market.schema", "finpipe.features.feature"})
 """Modules that declare but do not compute: what they declare is checked on every write instead."""
 
+KEPT_CODE = "modules.json"
+"""File of the home that keeps what modules say."""
 
 DATA_FILES = {
     "finpipe.orchestration.studies": ("presets.toml",),
@@ -34,12 +36,38 @@ DATA_FILES = {
 """Package data that belongs to the code of a module."""
 
 
-@dataclass(frozen=True, slots=True)
 class CodeProvenance:
-    """The code and the settings that an asset's content depends on."""
+    """The code and the settings that the content of an asset depends on.
 
-    modules: dict[str, str]
-    settings: tuple[str, ...]
+    Source text is read, without running it, when somebody first asks.
+
+    Parameters
+    ----------
+    function
+        The asset's shell.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = inspect.unwrap(function)
+
+    @cached_property
+    def modules(self) -> dict[str, str]:
+        """Digests of the shell, and of every finpipe module that it imports, directly or not, by name."""
+        imported = modules.imported(modules.import_statements(self._tree))
+        digests = {f"asset {self._tree.name}": modules.tree_digest(self._tree)}
+        return digests | {name: _module_digest(name) for name in sorted(_closure(frozenset(imported)))}
+
+    @cached_property
+    def settings(self) -> tuple[str, ...]:
+        """The settings that the shell reads and that decide what comes out."""
+        read = {
+            node.attr
+            for node in ast.walk(self._tree)
+            if isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and node.value.id == "settings"
+        }
+        return tuple(sorted(read - OPERATIONAL))
 
     def version(self, values: dict[str, Any]) -> str:
         """Return the code version under the setting ``values`` (names that the asset reads are enough)."""
@@ -47,28 +75,32 @@ class CodeProvenance:
         parts += [f"{name}={values[name]!r}" for name in self.settings]
         return hashlib.blake2b("\n".join(parts).encode(), digest_size=12).hexdigest()
 
+    @cached_property
+    def _tree(self) -> ast.FunctionDef:
+        source = textwrap.dedent(inspect.getsource(self._function))
+        tree = ast.parse(source).body[0]
+        assert isinstance(tree, ast.FunctionDef)
+        tree.decorator_list = []
+        return tree
+
 
 def code_provenance(function: Callable[..., Any]) -> CodeProvenance:
-    """Return what the asset shell ``function`` is made of, read from source text without running it."""
-    source = textwrap.dedent(inspect.getsource(inspect.unwrap(function)))
-    tree = ast.parse(source).body[0]
-    assert isinstance(tree, ast.FunctionDef)
-    tree.decorator_list = []
-    imported = modules.imported(modules.import_statements(tree))
-    digests = {f"asset {tree.name}": modules.tree_digest(tree)}
-    digests |= {name: _module_digest(name) for name in sorted(_closure(frozenset(imported)))}
-    settings = {
-        node.attr
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute)
-        and isinstance(node.value, ast.Name)
-        and node.value.id == "settings"
-    }
-    return CodeProvenance(digests, tuple(sorted(settings - OPERATIONAL)))
+    """Return what the asset shell ``function`` is made of."""
+    return CodeProvenance(function)
+
+
+def read_code(codes: Iterable[CodeProvenance], kept: Path) -> None:
+    """Read the source of all ``codes`` now, as it was imported; what is ``kept`` in a file need not be parsed again."""
+    modules.recall(kept)
+    for code in codes:
+        assert code.modules
+    modules.keep(kept)
 
 
 def content_hash(frame: pl.DataFrame) -> str:
     """Return a hash of names, types and values of ``frame``, the same in every process and on every run."""
+    import xxhash
+
     digest = xxhash.xxh3_128()
     for column in frame.iter_columns():
         digest.update(f"{column.name}:{column.dtype}:{len(column)};".encode())
@@ -85,10 +117,15 @@ def lazy_content_hash(frame: pl.LazyFrame, columns_at_a_time: int = 16) -> str:
 
 def text_hash(text: str | bytes) -> str:
     """Return a hash of ``text``, or of the bytes of a file."""
+    import xxhash
+
     return xxhash.xxh3_128(text.encode() if isinstance(text, str) else text).hexdigest()
 
 
 def _hash_values(column: pl.Series, digest: xxhash.xxh3_128) -> None:
+    import numpy as np
+    import polars as pl
+
     if column.null_count():
         digest.update(np.packbits(column.is_null().to_numpy()))
     if isinstance(column.dtype, (pl.Categorical, pl.Enum)):

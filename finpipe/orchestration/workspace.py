@@ -11,17 +11,18 @@ from typing import Any, Self
 import dagster as dg
 import polars as pl
 
-from finpipe.orchestration import leftovers, modules
+from finpipe.orchestration import leftovers, records
 from finpipe.orchestration.events import Tell, tell_nobody
 from finpipe.orchestration.execution import Execution, Outcome
 from finpipe.orchestration.graph import Graph, graph
-from finpipe.orchestration.home import exclusive, open_instance
+from finpipe.orchestration.home import HomeError, exclusive, open_instance
 from finpipe.orchestration.partitions import VARIANT
 from finpipe.orchestration.planner import Planner, Scope, Status
 from finpipe.orchestration.shelves import PanelView, shelves
 from finpipe.orchestration.sources import observe
 from finpipe.orchestration.store import Store
 from finpipe.orchestration.studies import DEFAULT_PRESET, study, variant_name
+from finpipe.orchestration.versions import KEPT_CODE, read_code
 from finpipe.orchestration.years import sync_test_years
 from finpipe.settings import Settings, SettingsError, remember_database
 
@@ -55,14 +56,19 @@ class Workspace:
         self.graph: Graph = graph()
         self.shelves = shelves(settings)
         self.instance: dg.DagsterInstance = open_instance(settings)
+        read_code((stage.code for stage in self.graph.stages), settings.home / KEPT_CODE)
 
     def __enter__(self) -> Self:
         """Return the workspace itself."""
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Close the Dagster instance."""
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        """Close the Dagster instance; say what is wrong with its records if that is what has gone wrong."""
+        from sqlalchemy.exc import DBAPIError
+
         self.instance.dispose()
+        if isinstance(error, DBAPIError):
+            raise HomeError(records.explain(self.settings, error)) from error
 
     def run(
         self,

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from types import SimpleNamespace
 
 import pytest
@@ -14,19 +13,19 @@ NAME = "finpipe.market.schema"
 @pytest.fixture
 def kept(tmp_path, monkeypatch):
     """The file in which this process keeps what it finds; nothing has been found yet."""
-    path = tmp_path / "modules.json"
-    monkeypatch.setattr(modules, "_path", lambda: path)
-    monkeypatch.setattr(sys, "dont_write_bytecode", False)
-    modules.forget()
-    yield path
+    monkeypatch.setattr(modules, "_found", {})
+    modules.module.cache_clear()
+    yield tmp_path / "modules.json"
     monkeypatch.undo()
-    modules.forget()
+    modules.module.cache_clear()
+    modules.source_path.cache_clear()
 
 
 def again(path):
     """Keep what has been found, and begin like another process."""
-    modules.keep()
+    modules.keep(path)
     modules.forget()
+    modules.recall(path)
     return path
 
 
@@ -62,29 +61,31 @@ def test_digests_of_another_python_or_of_other_code_are_not_believed(kept):
     record = json.loads(again(kept).read_text())
     record["modules"][NAME]["tree"] = "of another Python"
     kept.write_text(json.dumps(record))
+    modules.forget()
+    modules.recall(kept)
     assert modules.module(NAME).tree == "of another Python"
     record["made_by"] = "3.11.0"
     kept.write_text(json.dumps(record))
     modules.forget()
+    modules.recall(kept)
     assert modules.module(NAME) == found
 
 
 @pytest.mark.parametrize("content", ["", "{", '{"modules": {}}'])
 def test_a_damaged_file_is_made_anew(kept, content):
     kept.write_text(content)
+    modules.recall(kept)
     found = modules.module(NAME)
     assert json.loads(again(kept).read_text())["modules"][NAME]["tree"] == found.tree
 
 
-def test_nothing_is_kept_where_python_keeps_nothing(kept, monkeypatch):
-    modules.module(NAME)
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    assert not again(kept).exists()
-    monkeypatch.setattr(sys, "dont_write_bytecode", False)
-    monkeypatch.setattr(modules, "_path", lambda: kept / "not a folder" / "modules.json")
-    modules.module(NAME)
-    again(kept)
-    assert not kept.exists()
+@pytest.mark.usefixtures("kept")
+def test_it_is_done_without_where_nothing_can_be_kept(tmp_path):
+    (tmp_path / "file").touch()
+    found = modules.module(NAME)
+    again(tmp_path / "file" / "modules.json")
+    assert modules.module(NAME) == found
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
 
 
 def test_it_is_kept_only_when_something_was_found(kept):
