@@ -12,6 +12,7 @@ import polars as pl
 from finpipe.market.schema import Column, SchemaError, Table
 from finpipe.orchestration import comparison
 from finpipe.orchestration.check import CHECKED, FAILED_CHECKS, SCHEMA, Check
+from finpipe.orchestration.links import LINK
 from finpipe.orchestration.provenance import PROVENANCE, Provenance
 from finpipe.orchestration.shelves import PanelView, Parcel
 from finpipe.orchestration.versions import content_hash, lazy_content_hash, text_hash
@@ -42,13 +43,20 @@ class Recorded:
         """Number of rows of a table, None for anything else."""
         return self.metadata.get(ROWS)
 
-    def results(self, key: str) -> Iterator[Any]:
-        """Yield what Dagster is to know of the asset ``key``: the value, then what each check found."""
+    def results(self, key: str, link: str | None = None) -> Iterator[Any]:
+        """Yield what Dagster is to know of the asset ``key``: the value, then what each check found.
+
+        Parameters
+        ----------
+        link
+            Where a browser finds the file.
+        """
         found = {name: check.finding for name, check in self.checks.items()}
         failed = {name: check.finding for name, check in self.checks.items() if not check.passed}
         findings = {CHECKED: found, FAILED_CHECKS: failed}
         written = {name: dg.MetadataValue.json(value) for name, value in findings.items() if value}
-        yield self.output.with_metadata({**self.output.metadata, **written})
+        linked = {} if link is None else {LINK: dg.MetadataValue.url(link)}
+        yield self.output.with_metadata({**self.output.metadata, **written, **linked})
         yield from self.findings(key)
 
     def findings(self, key: str) -> Iterator[dg.AssetCheckResult]:

@@ -17,7 +17,7 @@ import dagster as dg
 import polars as pl  # noqa: F401 the annotations of shells are resolved here
 
 from finpipe.market.schema import Table
-from finpipe.orchestration import comparison, partitions
+from finpipe.orchestration import comparison, links, partitions
 from finpipe.orchestration.check import FAILED_CHECKS, SCHEMA, SCHEMA_PROMISE, Check
 from finpipe.orchestration.events import Event
 from finpipe.orchestration.provenance import Provenance, latest_materialization, node_name
@@ -192,9 +192,10 @@ def stage(
                 for key, one in recorded.items():
                     yield from one.findings(key)
                 raise dg.Failure("; ".join(bad), allow_retries=False)
-            for key, node in zip(keys, nodes.values(), strict=True):
+            for (key, spec), node in zip(keys.items(), nodes.values(), strict=True):
                 one = recorded.pop(key)
-                yield from one.results(key)
+                yield from one.results(key, links.address(settings, spec.storage, key, partition))
+                links.serve(settings, spec.storage, key, partition, warn=context.log.warning)
                 tell(Event("made", node, time.perf_counter() - started, one.rows))
 
         run.__signature__ = _signature(function, parameters)  # type: ignore[attr-defined]
