@@ -6,25 +6,21 @@ import contextlib
 import fcntl
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import dagster as dg
 import filelock
 from dagster._core.instance.ref import InstanceRef
 
-from finpipe.orchestration import temporary
+from finpipe.orchestration import records, temporary
 from finpipe.orchestration.partitions import VARIANT
 from finpipe.settings import Settings
-
-if TYPE_CHECKING:
-    from sqlalchemy.exc import DBAPIError
 
 
 class HomeBusyError(RuntimeError):
@@ -38,10 +34,6 @@ QUIET: dict[str, Any] = {
     }
 }
 """Steps print nothing: runs of the command start no processes that watch for it."""
-
-
-ROOM = 1 << 18
-"""Free bytes below which a disk counts as full: SQLite calls many things an I/O error."""
 
 
 class HomeError(RuntimeError):
@@ -69,35 +61,18 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
             f"{settings.home} cannot be used as home: {error}; name another with --home DIR"
         ) from error
     except DBAPIError as error:
-        raise records_error(settings, error) from error
+        raise HomeError(records.explain(settings, error)) from error
     return instance
 
 
-def records_error(settings: Settings, error: DBAPIError) -> HomeError:
-    """Return what an error of the databases in which Dagster keeps its records means, and what to do about it."""
-    folder = settings.dagster_home
-    named = f"{folder}, where runs are recorded, cannot be"
-    if not os.access(folder, os.W_OK):
-        return HomeError(
-            f"{named} written to: it is read-only, or belongs to somebody else. Make the home writable, or name "
-            "another with --home DIR"
-        )
-    if "is full" in str(error.orig) or shutil.disk_usage(folder).free < ROOM:
-        return HomeError(
-            f"{named} written to: the disk is full. Make room there; what was made before is untouched, and the "
-            "same command goes on from there"
-        )
-    if "locked" in str(error.orig):
-        return HomeError(f"{named} used: another program holds it ({error.orig}). Close it and try again")
-    return HomeError(
-        f"{named} read: {error.orig}. If it is damaged, move the folder away: `finpipe run` begins a new record and "
-        "makes everything again; docs/recovery.md says how to keep what is stored"
-    )
-
-
 def prepare(settings: Settings) -> Path:
-    """Make the instance folder with finpipe's ``dagster.yaml`` in it; return the folder."""
+    """Make the instance folder with finpipe's ``dagster.yaml`` in it; return the folder.
+
+    If it was moved away, the copy of its records is put in its place.
+    """
     folder = settings.dagster_home
+    if not folder.exists():
+        records.restore(settings)
     folder.mkdir(parents=True, exist_ok=True)
     wanted = _instance_config().read_text(encoding="utf-8")
     config = folder / "dagster.yaml"
@@ -149,6 +124,7 @@ def exclusive(
     try:
         holder.write_text(json.dumps({"pid": os.getpid(), "since": time.time()}), encoding="utf-8")
         yield
+        records.keep_copy(settings)
     finally:
         holder.unlink(missing_ok=True)
         lock.release()

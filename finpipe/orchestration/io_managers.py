@@ -7,18 +7,22 @@ as a dict from partition key to value, of those that have been made.
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
 from finpipe.orchestration.graph import graph
+from finpipe.orchestration.provenance import latest_materialization, node_name
 from finpipe.orchestration.shelves import Shelf, shelves
 from finpipe.orchestration.steps import KEPT, Steps
+from finpipe.orchestration.store import StoreError
 from finpipe.settings import Settings
 
 LOCATION = "path"
 SIZE = "finpipe/size"
+DIGEST = "finpipe/digest"
 
 
 class ShelfIOManager(dg.IOManager):
@@ -40,7 +44,13 @@ class ShelfIOManager(dg.IOManager):
             return
         partition = context.partition_key if context.has_partition_key else None
         kept = self._shelf.put(_asset(context), partition, obj.open())
-        context.add_output_metadata({LOCATION: dg.MetadataValue.path(kept.location), SIZE: kept.size})
+        context.add_output_metadata(
+            {
+                LOCATION: dg.MetadataValue.path(kept.location),
+                SIZE: kept.size,
+                DIGEST: self._shelf.digest(_asset(context), partition),
+            }
+        )
 
     def load_input(self, context: dg.InputContext) -> Any:
         """Take one value, or those of several partitions; for a step that keeps its assets, an empty one."""
@@ -52,11 +62,27 @@ class ShelfIOManager(dg.IOManager):
         keys = sorted(context.asset_partition_keys) if context.has_asset_partitions else [None]
         if wanted is dict:
             made = context.instance.get_materialized_partitions(context.asset_key)
-            return {key: self._shelf.get(_asset(context), key) for key in keys if key in made}
-        value = self._shelf.get(_asset(context), keys[0])
+            return {key: self._get(context, key) for key in keys if key in made}
+        value = self._get(context, keys[0])
         if isinstance(value, pl.DataFrame) and (table := graph().table(_asset(context))) is not None:
             return table.cast(value)
         return value.collect() if wanted is pl.DataFrame and isinstance(value, pl.LazyFrame) else value
+
+    def _get(self, context: dg.InputContext, partition: str | None) -> Any:
+        """Take a value, if it is what was recorded; what another run has just put there is recorded in a moment."""
+        asset = _asset(context)
+        for wait in (0.1, 0.4, 1.5, 0.0):
+            value = self._shelf.get(asset, partition)
+            made = latest_materialization(context.instance, asset, partition)
+            recorded = made.metadata.get(DIGEST) if made is not None else None
+            if recorded is None or recorded.value in {"", self._shelf.digest(asset, partition)}:
+                return value
+            time.sleep(wait)
+        where = made.metadata[LOCATION].value if made is not None else asset
+        raise StoreError(
+            f"{node_name(asset, partition)} is damaged: {where} does not hold what was stored there. Delete the file, "
+            "and `finpipe run` makes it again"
+        )
 
 
 def io_managers(settings: Settings) -> dict[str, dg.IOManagerDefinition]:

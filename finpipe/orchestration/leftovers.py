@@ -14,6 +14,7 @@ from pathlib import Path
 import dagster as dg
 
 from finpipe.orchestration import temporary
+from finpipe.orchestration.records import DATABASES, copy_folder
 from finpipe.settings import Settings
 
 COMMAND = "finpipe/home"
@@ -32,7 +33,8 @@ def clear(settings: Settings, instance: dg.DagsterInstance) -> None:
     for run in killed:
         instance.report_run_failed(run, KILLED)
     _free_slots(instance)
-    for folder in (settings.home, settings.dagster_home):
+    copies = copy_folder(settings)
+    for folder in (settings.home, settings.dagster_home, *(copies / Path(name).parent for name in DATABASES)):
         _delete_abandoned(folder)
     _clear_store(settings, killed=bool(killed))
     for folder in Path(tempfile.gettempdir()).glob("finpipe-*"):
@@ -70,7 +72,7 @@ def _delete_abandoned(folder: Path) -> None:
     for path in folder.glob(".*.tmp"):
         found = temporary.NAME.fullmatch(path.name)
         if found is not None and not _lives(int(found["process"])):
-            path.unlink(missing_ok=True)
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def _clear_store(settings: Settings, *, killed: bool) -> None:

@@ -108,7 +108,9 @@ class ResultTables:
         try:
             yield connection
             connection.close()  # writes the log into the file, which may fail too
-        except UNUSABLE as error:
+        except duckdb.Error as error:
+            if not isinstance(error, UNUSABLE) and "Corrupt" not in str(error):
+                raise
             raise self._error("cannot be written" if not read_only else "cannot be read", error) from error
         finally:
             with contextlib.suppress(duckdb.Error):
@@ -119,14 +121,18 @@ class ResultTables:
         while True:
             try:
                 return duckdb.connect(str(self.path), read_only=read_only, config={"threads": 2})
-            except duckdb.IOException as error:
-                if "lock" not in str(error).lower() or time.monotonic() > deadline:
+            except duckdb.Error as error:
+                if (
+                    not isinstance(error, duckdb.IOException)
+                    or "lock" not in str(error).lower()
+                    or time.monotonic() > deadline
+                ):
                     raise self._error("cannot be opened", error) from error
                 time.sleep(0.05)
 
     def _error(self, what: str, error: duckdb.Error) -> ResultTablesError:
         said = str(error)
-        if "No space left" in said:
+        if "No space left" in said or "disk is full" in said:
             return ResultTablesError(
                 f"{self.path} {what} ({said}); the tables are as they were. Make room on the disk and run again"
             )

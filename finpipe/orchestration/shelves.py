@@ -54,6 +54,9 @@ class Shelf(Protocol):
     def holds(self, asset: str, partition: str | None, size: int) -> bool:
         """Return whether a value of the recorded ``size`` is there, without reading it."""
 
+    def digest(self, asset: str, partition: str | None) -> str:
+        """Return a hash of the bytes that are kept; empty where whoever keeps them notices damage itself."""
+
     def remove(self, asset: str, partition: str | None) -> None:
         """Forget the value, if there is one."""
 
@@ -76,6 +79,10 @@ class ParquetShelf:
     def holds(self, asset: str, partition: str | None, size: int) -> bool:
         """Compare the size of the file."""
         return self.store.size(self.store.path(asset, partition, ".parquet")) == size
+
+    def digest(self, asset: str, partition: str | None) -> str:
+        """Hash the file."""
+        return self.store.digest(self.store.path(asset, partition, ".parquet"))
 
     def remove(self, asset: str, partition: str | None) -> None:
         """Delete the file."""
@@ -107,6 +114,10 @@ class FileShelf:
         """Compare the size of the file."""
         return self.store.size(self.store.path(asset, partition, self.ending)) == size
 
+    def digest(self, asset: str, partition: str | None) -> str:
+        """Hash the file."""
+        return self.store.digest(self.store.path(asset, partition, self.ending))
+
     def remove(self, asset: str, partition: str | None) -> None:
         """Delete the file."""
         self.store.path(asset, partition, self.ending).unlink(missing_ok=True)
@@ -137,6 +148,11 @@ class ModelShelf:
         """Compare the size of both files together."""
         path = self.store.path(asset, partition, ".txt")
         return (self.store.size(path) or 0) + (self.store.size(path.with_suffix(".json")) or 0) == size
+
+    def digest(self, asset: str, partition: str | None) -> str:
+        """Hash both files."""
+        path = self.store.path(asset, partition, ".txt")
+        return self.store.digest(path, path.with_suffix(".json"))
 
     def remove(self, asset: str, partition: str | None) -> None:
         """Delete both files."""
@@ -176,6 +192,10 @@ class ViewShelf:
         """Compare the size of the file."""
         return self.store.size(self.store.path(asset, partition, ".json")) == size
 
+    def digest(self, asset: str, partition: str | None) -> str:
+        """Hash the file: the rule, not the rows."""
+        return self.store.digest(self.store.path(asset, partition, ".json"))
+
     def remove(self, asset: str, partition: str | None) -> None:
         """Delete the file."""
         self.store.path(asset, partition, ".json").unlink(missing_ok=True)
@@ -199,6 +219,10 @@ class TableShelf:
     def holds(self, asset: str, partition: str | None, size: int) -> bool:
         """Count the rows."""
         return self.tables.rows(asset, partition) == size
+
+    def digest(self, asset: str, partition: str | None) -> str:  # noqa: ARG002
+        """Return nothing: DuckDB has checksums of its own."""
+        return ""
 
     def remove(self, asset: str, partition: str | None) -> None:
         """Delete the partition's rows."""

@@ -67,7 +67,10 @@ def test_a_damaged_record_of_runs_is_named_with_what_to_do(settings, file):
     with open_instance(settings) as instance:
         instance.get_dynamic_partitions("variant")
     (settings.dagster_home / file).write_bytes(b"no database" * 1000)
-    with pytest.raises(HomeError, match=r"dagster, where runs are recorded, cannot be read.*move it away"):
+    with pytest.raises(
+        HomeError,
+        match=r"dagster, where runs are recorded, cannot be read.*move it away: `finpipe run` begins a new record",
+    ):
         open_instance(settings)
 
 
