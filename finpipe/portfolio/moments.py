@@ -1,0 +1,94 @@
+"""From bars to what an optimisation rests on: eligible tickers, their expected returns and their covariance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+
+from finpipe.market.daily_bars import Progress
+from finpipe.portfolio.covariance import covariance
+from finpipe.portfolio.forecast import expected_returns
+from finpipe.portfolio.problem import ProblemError
+from finpipe.portfolio.quality import QualityRules, eligible_tickers
+from finpipe.portfolio.requests import MomentsRequest
+from finpipe.portfolio.results import Moments
+from finpipe.portfolio.returns import adjusted_prices
+from finpipe.portfolio.views import View
+
+SHOWN = 5
+
+
+def estimate_moments(
+    bars: pl.DataFrame,
+    request: MomentsRequest,
+    *,
+    tickers: Sequence[str] = (),
+    sectors: Mapping[str, str] | None = None,
+    views: Sequence[View] = (),
+    rules: QualityRules | None = None,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> Moments:
+    """Judge the tickers by their bars and estimate what is expected of those that pass.
+
+    Parameters
+    ----------
+    bars
+        Daily bars of the period, sorted by ticker and date.
+    request
+        Names the methods; its own views come before ``views``.
+    tickers
+        All that were asked for, so that one without bars is excluded by name.
+    sectors
+        Sector by ticker, where known.
+    workers, progress
+        Of the statistical forecast models.
+
+    Raises
+    ------
+    ProblemError
+        If fewer than two tickers are eligible; says why the others are not.
+    """
+    eligibility = eligible_tickers(bars, rules, tickers=tickers)
+    kept, excluded = eligibility.tickers, eligibility.excluded
+    if len(kept) < 2:
+        raise ProblemError(_too_few(kept, excluded))
+    if excluded:
+        bars = bars.filter(pl.col("ticker").is_in(kept))
+    prices = adjusted_prices(bars)
+    returns = prices.returns()
+    estimated = covariance(returns, request.covariance)
+    stated = [View({ticker: 1.0}, value) for ticker, value in (request.views or {}).items() if ticker in kept]
+    expected = expected_returns(
+        prices,
+        request.forecast,
+        covariance=estimated,
+        views=[*stated, *views] if request.forecast == "black_litterman" else (),
+        risk_free=request.risk_free,
+        workers=workers,
+        progress=progress,
+    )
+    last = bars.group_by("ticker", maintain_order=True).agg(pl.col("date").max(), pl.col("close").last())
+    return Moments(
+        tickers=kept,
+        expected=expected,
+        covariance=estimated,
+        returns=returns,
+        excluded=excluded,
+        notices=(*expected.notices, *estimated.repaired),
+        sectors={ticker: sector for ticker, sector in (sectors or {}).items() if ticker in set(kept)},
+        prices=dict(last.select("ticker", "close").iter_rows()),
+        as_of=last["date"].max(),  # type: ignore[arg-type]
+    )
+
+
+def _too_few(kept: Sequence[str], excluded: Mapping[str, str]) -> str:
+    left = f"only {kept[0]} is" if kept else "no ticker is"
+    reasons = "; ".join(f"{ticker}: {reason}" for ticker, reason in list(excluded.items())[:SHOWN])
+    more = f"; and {len(excluded) - SHOWN} more" if len(excluded) > SHOWN else ""
+    why = f" Left out: {reasons}{more}." if excluded else ""
+    return (
+        f"{left} left to weigh, and a portfolio needs at least two tickers.{why} "
+        "Name more tickers, or a longer period."
+    )
