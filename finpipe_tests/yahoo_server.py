@@ -1,7 +1,8 @@
 """A local HTTP server that speaks Yahoo's chart protocol: cookies, crumbs, charts, and every way in which they fail.
 
 It stands in as an HTTP proxy for all hosts of Yahoo, so the real client code runs unchanged against it:
-``YahooBars(mirror=server.url)``. ``python -m finpipe_tests.yahoo_server BARS.parquet`` serves bars from its own process.
+``YahooBars(mirror=server.url)``. ``python -m finpipe_tests.yahoo_server BARS.parquet`` serves bars from its own
+process.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import argparse
 import datetime as dt
 import json
 import socket
+import sys
 import threading
 import time
 from collections import Counter, defaultdict
@@ -146,7 +148,9 @@ class YahooServer:
 
 
 @contextmanager
-def yahoo_server(bars: pl.DataFrame, today: dt.date | None = None, *, latency: float = 0.0) -> Iterator[YahooServer]:
+def yahoo_server(
+    bars: pl.DataFrame, today: dt.date | None = None, *, latency: float = 0.0
+) -> Iterator[YahooServer]:
     """A running server, with a yfinance that remembers no cookie, crumb or answer from before."""
     server = YahooServer(bars, today, latency=latency)
     server.start()
@@ -173,7 +177,8 @@ def _shown(bars: pl.DataFrame, ticker: str, today: dt.date) -> pl.DataFrame:
     """Bars up to ``today`` as Yahoo restates them, with the second at which each session opened."""
     own = bars.filter(pl.col("ticker") == ticker, pl.col("date") <= today)
     later = pl.col("split_ratio").shift(-1).fill_null(1.0).cum_prod(reverse=True)
-    zone, opens = ("Asia/Seoul", dt.time(9)) if ticker.endswith((".KS", ".KQ")) else ("America/New_York", dt.time(9, 30))
+    korean = ticker.endswith((".KS", ".KQ"))
+    zone, opens = ("Asia/Seoul", dt.time(9)) if korean else ("America/New_York", dt.time(9, 30))
     last = pl.col("close").last() / pl.col("adjusted_close").last()
     return own.with_columns(
         *((pl.col(name) / later).alias(name) for name in ("open", "high", "low", "close", "dividend")),
@@ -193,7 +198,8 @@ def _chart(ticker: str, part: pl.DataFrame, whole: pl.DataFrame) -> dict[str, ob
     events: dict[str, dict[str, dict[str, object]]] = {}
     if dividends.height:
         events["dividends"] = {
-            str(at): {"amount": amount, "date": at} for at, amount in dividends.select("time", "dividend").iter_rows()
+            str(at): {"amount": amount, "date": at}
+            for at, amount in dividends.select("time", "dividend").iter_rows()
         }
     if splits.height:
         events["splits"] = {}
@@ -321,7 +327,8 @@ def main() -> None:
 
     server = YahooServer(read_bars(options.bars)[0], latency=options.latency)
     server.start()
-    print(server.url, flush=True)
+    sys.stdout.write(f"{server.url}\n")
+    sys.stdout.flush()
     threading.Event().wait()
 
 

@@ -24,6 +24,7 @@ from finpipe.market.daily_bars import (
     listed,
     no_bars,
 )
+from finpipe.market.exchanges import exchange_sessions
 from finpipe.market.tickers import DEMO_GROUP, TickerGroup
 
 Floats = NDArray[np.float64]
@@ -121,16 +122,9 @@ def demo_group() -> TickerGroup:
 
 def demo_sessions(end: dt.date) -> Days:
     """Sessions of the demo market up to ``end``, datetime64[D]: those of the New York exchange."""
-    import exchange_calendars
-    import pandas as pd
-
     if end < FIRST_DAY:
         return np.empty(0, dtype="datetime64[D]")
-    first, last = pd.Timestamp(FIRST_DAY), pd.Timestamp(end)
-    calendar = exchange_calendars.get_calendar(
-        "XNYS", start=first, end=max(last, first + pd.Timedelta(days=10))
-    )
-    return np.asarray(calendar.sessions_in_range(first, last).to_numpy(), dtype="datetime64[D]")
+    return exchange_sessions("XNYS", FIRST_DAY, end)
 
 
 @dataclass(slots=True)

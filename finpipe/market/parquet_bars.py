@@ -132,9 +132,9 @@ def _scan_file(file: Path) -> pl.LazyFrame:
 
 def _passes(kind: pl.DataType, wanted: pl.DataType) -> bool:
     if wanted == pl.String:
-        return kind in {pl.String, pl.Categorical} or isinstance(kind, pl.Enum)
+        return isinstance(kind, pl.String | pl.Categorical | pl.Enum)
     if wanted == pl.Date:
-        return kind == pl.Date or isinstance(kind, pl.Datetime)
+        return isinstance(kind, pl.Date | pl.Datetime)
     return kind.is_numeric()
 
 

@@ -78,18 +78,21 @@ class Quarantine:
             return {}
         try:
             content = json.loads(text)
-            if content["format"] != _FORMAT:
-                raise ProviderError(
-                    f"{self.path} has format {content['format']}, not {_FORMAT}; delete it to begin anew"
-                )
-            return {
+            known = content["format"] == _FORMAT
+            entries = content["tickers"].items() if known else ()
+            kept = {
                 ticker: Sentence(
                     str(entry["reason"]), dt.datetime.fromisoformat(entry["until"]).astimezone(dt.UTC)
                 )
-                for ticker, entry in content["tickers"].items()
+                for ticker, entry in entries
             }
-        except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ProviderError(f"{self.path} is damaged ({error}); delete it to begin anew") from error
+        if not known:
+            raise ProviderError(
+                f"{self.path} has format {content['format']}, not {_FORMAT}; delete it to begin anew"
+            )
+        return kept
 
     def _write(self, kept: Mapping[str, Sentence]) -> None:
         content = {
