@@ -5,14 +5,16 @@ from __future__ import annotations
 import functools
 import resource
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
 
+from finpipe.orchestration import records
 from finpipe.orchestration.events import Event, Tell, tell_nobody
 from finpipe.orchestration.graph import Graph, graph
-from finpipe.orchestration.home import open_instance
+from finpipe.orchestration.home import HomeError, open_instance
 from finpipe.orchestration.partitions import TEST_YEAR
 from finpipe.orchestration.planner import Planner, Scope, Status
 from finpipe.orchestration.provenance import node_name
@@ -143,7 +145,8 @@ class Execution:
         work = functools.partial(run_task_apart, settings=one_thread)
         for task, done in completed(work, tasks, self._settings.workers, self._note_started):
             if isinstance(done, BaseException):
-                message = f"the worker process died ({done}); is there enough memory for {len(tasks)} years?"
+                died = f"the worker process died ({done}); is there enough memory for {len(tasks)} years?"
+                message = died if isinstance(done, BrokenProcessPool) else str(done)
                 self._record(Done((), dict.fromkeys(task.names, message), (), 0.0), outcome)
                 continue
             for name, seconds, rows in done.made:
@@ -218,10 +221,15 @@ def run_task(
 
 def run_task_apart(task: Task, settings: Mapping[str, Any]) -> Done:
     """Make the assets of ``task`` in a worker process, which opens the home for itself."""
+    from sqlalchemy.exc import DBAPIError
+
     own = Settings.model_validate(settings)
-    with open_instance(own) as instance:
-        read_code((stage.code for stage in graph().stages), own.home / KEPT_CODE)
-        return run_task(task, own, instance, planned_definitions(own))
+    try:
+        with open_instance(own) as instance:
+            read_code((stage.code for stage in graph().stages), own.home / KEPT_CODE)
+            return run_task(task, own, instance, planned_definitions(own))
+    except DBAPIError as error:
+        raise HomeError(records.explain(own, error)) from error
 
 
 def planned_definitions(settings: Settings, tell: Tell = tell_nobody) -> dg.Definitions:

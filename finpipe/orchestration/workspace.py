@@ -20,7 +20,7 @@ from finpipe.orchestration.partitions import VARIANT
 from finpipe.orchestration.planner import Planner, Scope, Status
 from finpipe.orchestration.shelves import PanelView, shelves
 from finpipe.orchestration.sources import observe
-from finpipe.orchestration.store import Store
+from finpipe.orchestration.store import Store, StoreError
 from finpipe.orchestration.studies import DEFAULT_PRESET, study, variant_name
 from finpipe.orchestration.versions import KEPT_CODE, read_code
 from finpipe.orchestration.years import sync_test_years
@@ -182,9 +182,15 @@ class Workspace:
         if output.storage not in TABULAR:
             raise ExportError(f"{asset} is kept as {output.storage}, not as a table")
         shelf = self.shelves[output.storage]
-        if output.storage == "duckdb" or not stage.dimensions or partition is not None:
-            return _read(shelf.get(asset, partition))
-        parts = [_read(shelf.get(asset, key)) for key in self.partitions(asset)]
+        try:
+            if output.storage == "duckdb" or not stage.dimensions or partition is not None:
+                return _read(shelf.get(asset, partition))
+            parts = [_read(shelf.get(asset, key)) for key in self.partitions(asset)]
+        except pl.exceptions.PolarsError as error:
+            raise StoreError(
+                f"{asset} is damaged ({error}): delete its file under {self.settings.store_url}, and `finpipe run` "
+                "makes it again"
+            ) from error
         if not parts:
             raise ExportError(
                 f"{asset} has not been made for any partition; run `finpipe run --only {asset}`"
