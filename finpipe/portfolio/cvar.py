@@ -49,6 +49,10 @@ def complete_scenarios(scenarios: Floats, tickers: Sequence[str]) -> tuple[Float
     complete = known.all(axis=1)
     days, missing = int(complete.sum()), (~known).sum(axis=0)
     worst = int(np.argmax(missing)) if len(returns) else 0
+    if len(returns) < FEWEST_DAYS:
+        raise ProblemError(
+            f"min-cvar needs {FEWEST_DAYS} days of returns, here are {len(returns)}: take a longer period"
+        )
     if days < FEWEST_DAYS:
         raise ProblemError(
             f"only {days} of {len(returns)} days have a return of every ticker, min-cvar needs {FEWEST_DAYS}: "

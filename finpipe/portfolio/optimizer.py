@@ -26,7 +26,8 @@ class Solution:
     Parameters
     ----------
     weights
-        Fractions of the whole that sum to 1, within the bounds; shape (N,). Those below 0.0001% are 0.
+        Fractions of the whole that sum to 1, within the bounds; shape (N,). Those below 0.0001% are 0, unless
+        they are held now and trading is limited or costs. Sector limits, targets and turnover hold to 1e-6.
     expected_return
         Per year, after the cost of trading: mu'w - ``trading_cost``.
     volatility
@@ -149,7 +150,7 @@ def described(
     market: Market, weights: Floats, notices: Sequence[str], objective_value: float | None = None
 ) -> Solution:
     """Clean solver weights and describe the portfolio that they are."""
-    clean, cleaned = clean_weights(weights, market.region.lower, market.region.upper)
+    clean, cleaned = _cleaned(market, weights)
     problem = market.problem
     volatility = market.volatility_of(clean)
     net = market.net_return_of(clean)
@@ -178,10 +179,17 @@ def described(
     )
 
 
-def clean_weights(weights: Floats, lower: Floats, upper: Floats) -> tuple[Floats, tuple[str, ...]]:
+def clean_weights(
+    weights: Floats, lower: Floats, upper: Floats, kept: Indices | None = None
+) -> tuple[Floats, tuple[str, ...]]:
     """Set tiny weights to 0 and bring the rest exactly into their bounds and to a sum of 1.
 
     What is missing or left over goes to the names between their bounds, in proportion to the room they have.
+
+    Parameters
+    ----------
+    kept
+        Names whose weights stay however tiny they are.
 
     Returns
     -------
@@ -190,6 +198,8 @@ def clean_weights(weights: Floats, lower: Floats, upper: Floats) -> tuple[Floats
     """
     clean = np.clip(weights, lower, upper)
     tiny = (np.abs(clean) < TINY) & (clean != 0) & (lower <= 0)
+    if kept is not None:
+        tiny[kept] = False
     dropped = clean[tiny & (np.abs(clean) > DUST)]
     clean[tiny] = 0.0
     for _ in range(4):
@@ -209,6 +219,11 @@ def clean_weights(weights: Floats, lower: Floats, upper: Floats) -> tuple[Floats
 def held(weights: Floats) -> Indices:
     """Positions of the names with a weight worth mentioning."""
     return np.flatnonzero(np.abs(weights) > DUST).astype(np.int64)
+
+
+def _cleaned(market: Market, weights: Floats) -> tuple[Floats, tuple[str, ...]]:
+    # Selling a tiny weight held now would be a trade, which may be limited or cost.
+    return clean_weights(weights, market.region.lower, market.region.upper, market.region.traded)
 
 
 def _max_sharpe(feasible: Feasible) -> tuple[Floats, tuple[str, ...]]:
@@ -276,7 +291,7 @@ def _min_cvar(feasible: Feasible, tickers: Sequence[str], scenarios: Floats | No
     returns, notices = complete_scenarios(scenarios, tickers)
     market = feasible.market
     weights = min_cvar(market, returns, feasible.names)
-    clean, _ = clean_weights(weights, market.region.lower, market.region.upper)
+    clean, _ = _cleaned(market, weights)
     value = objective(market, returns, clean)
     return described(market, weights, (*market.region.notices, *notices), value)
 

@@ -59,5 +59,7 @@ def test_too_few_days_name_the_ticker_that_costs_them():
     scenarios[:160, 3] = np.nan
     with pytest.raises(ProblemError, match=r"only 40 of 200 days.*T03 lacks 160 days, leave it out"):
         complete_scenarios(scenarios, market.tickers)
+    with pytest.raises(ProblemError, match="needs 60 days of returns, here are 40: take a longer period"):
+        complete_scenarios(market.returns[:40], market.tickers)
     with pytest.raises(ProblemError, match=r"do not fit 5 tickers"):
         complete_scenarios(scenarios, market.tickers[:5])

@@ -291,6 +291,13 @@ def test_a_riskless_name_takes_everything_that_it_may():
     assert solution.weights == pytest.approx([0.8, 0.2 * 9 / 13, 0.2 * 4 / 13], abs=1e-6)
 
 
+def test_a_tiny_weight_that_is_held_is_not_sold_by_cleaning():
+    weights = np.array([0.6, 0.4 - 5e-7, 5e-7])
+    clean, notices = clean_weights(weights, np.zeros(3), np.ones(3), kept=np.array([2]))
+    assert clean == pytest.approx(weights, abs=1e-12)
+    assert notices == ()
+
+
 def test_cleaning_says_what_it_dropped():
     clean, notices = clean_weights(np.array([0.6, 0.4 - 5e-7, 5e-7]), np.zeros(3), np.ones(3))
     assert clean[2] == 0

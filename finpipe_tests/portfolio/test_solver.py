@@ -32,11 +32,18 @@ def test_the_names_to_begin_with_do_not_change_the_answer(first, low):
     assert on_all.names == 140
 
 
-def test_few_names_are_enough():
+@pytest.mark.parametrize("is_capped", [False, True])
+def test_few_names_are_enough(is_capped):
     market = small_market(5, 400, days=600)
-    program = region(Problem(), market.tickers).program(quadratic=market.covariance)
+    allowed = region(Problem(), market.tickers)
+    if is_capped:
+        program = allowed.program(linear=-allowed.row(market.expected), capped=market.covariance, cap=0.1)
+    else:
+        program = allowed.program(quadratic=market.covariance)
     answer = solve(program, likely_names(None, market.covariance))
     assert answer.names < 200
+    # What the prices of the last round say of the names outside is true: none of them would help.
+    assert answer.value == pytest.approx(solve(program, np.arange(400)).value, rel=1e-7)
 
 
 def test_a_start_without_any_allowed_portfolio_is_no_obstacle():
