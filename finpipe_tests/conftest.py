@@ -60,10 +60,11 @@ def own_home(demo_home: DemoHome, tmp_path: Path) -> DemoHome:
 @pytest.fixture
 def say(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Said]:
     """The ``finpipe`` command in this process, with one worker."""
-    from finpipe import cli, console
+    from finpipe import cli
+    from finpipe.console.terminal import err, out
 
     monkeypatch.setenv("FINPIPE_WORKERS", "1")
-    for terminal in (console.out, console.err):
+    for terminal in (out, err):
         monkeypatch.setattr(terminal, "_width", 250)
 
     def run(*arguments: object) -> Said:

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -51,6 +52,23 @@ class Ui:
             jobName status startTime endTime assetSelection {path} tags {key value}}}}}"""
         found: list[dict[str, Any]] = self.ask(query, filter={"tags": wanted})["runsOrError"]["results"]
         return [run | {"tags": {tag["key"]: tag["value"] for tag in run["tags"]}} for run in found]
+
+    def asset(self, key: str) -> dict[str, Any]:
+        """Return what the UI shows of an asset: its group and kinds, and the metadata of its last materialization."""
+        query = """query ($key: AssetKeyInput!) {assetNodeOrError(assetKey: $key) {... on AssetNode {
+            groupName kinds internalFreshnessPolicy {__typename} assetMaterializations(limit: 1) {metadataEntries {
+                label ... on UrlMetadataEntry {url}
+                ... on TableColumnLineageMetadataEntry {lineage {columnName columnDeps {assetKey {path} columnName}}}
+            }}}}}"""
+        found: dict[str, Any] = self.ask(query, key={"path": key.split("/")})["assetNodeOrError"]
+        entries = found["assetMaterializations"][0]["metadataEntries"]
+        return found | {"metadata": {entry["label"]: entry for entry in entries}}
+
+    def fetch(self, address: str) -> bytes:
+        """Return what lies under an address of the UI's server."""
+        with urllib.request.urlopen(urllib.parse.urljoin(self.url, address), timeout=30) as answer:  # noqa: S310
+            content: bytes = answer.read()
+        return content
 
     def ticks(self) -> list[dict[str, Any]]:
         """Return the ticks of the sensor, the last one first."""
@@ -114,20 +132,41 @@ def _followed(ui: Ui) -> list[dict[str, Any]]:
     return [run for run in ui.runs() if "finpipe/change" in run["tags"]]
 
 
+def _files_of(home: Path, year: int) -> list[Path]:
+    """Return the files of a test year's model and predictions."""
+    return [
+        home / "store" / "krx" / name / str(year) / f"{VARIANT}{ending}"
+        for name, ending in (
+            ("yearly_ranker", ".txt"),
+            ("yearly_ranker", ".json"),
+            ("yearly_predictions", ".parquet"),
+        )
+    ]
+
+
 @pytest.mark.timeout(600)
 def test_a_backfill_trains_years_and_the_sensor_follows_new_data(ui):
+    lost = [path for year in (2022, 2023) for path in _files_of(ui.own.home, year)]
+    content = {path: path.read_bytes() for path in lost}
+    done_before = {path: path.stat() for path in _files_of(ui.own.home, 2024)}
+    for path in lost:
+        path.unlink()
     launched = ui.ask(
         "mutation ($backfill: LaunchBackfillParams!) {launchPartitionBackfill(backfillParams: $backfill) {"
         "... on LaunchBackfillSuccess {backfillId} ... on PythonError {message}}}",
         backfill={
-            "assetSelection": [{"path": ["krx", "yearly_ranker"]}, {"path": ["krx", "yearly_predictions"]}],
-            "partitionNames": [f"2022|{VARIANT}", f"2023|{VARIANT}"],
-            "tags": [{"key": "finpipe/force", "value": "true"}],
+            "selector": {"partitionSetName": "walk_forward_partition_set", "repositorySelector": LOCATION},
+            "partitionNames": [f"{year}|{VARIANT}" for year in (2022, 2023, 2024)],
         },
     )
     backfill = launched["launchPartitionBackfill"]["backfillId"]
-    done = ["SUCCESS"] * 2
+    done = ["SUCCESS"] * 3
     until(lambda: [run["status"] for run in ui.runs(dagster_backfill=backfill)] == done, "the backfill")
+    assert {path: path.read_bytes() for path in lost} == content, "made again, and the same"
+    assert {path: path.stat() for path in done_before} == done_before, "the year that was done is skipped"
+    runs = ui.runs(dagster_backfill=backfill)
+    begun, ended = [run["startTime"] for run in runs], [run["endTime"] for run in runs]
+    assert sorted(begun)[1] < min(ended), "two years at once"
 
     start = "mutation ($sensor: SensorSelector!) {startSensor(sensorSelector: $sensor) {__typename}}"
     ui.ask(start, sensor=SENSOR)
@@ -147,6 +186,24 @@ def test_a_backfill_trains_years_and_the_sensor_follows_new_data(ui):
         {"krx/daily_prices", "krx/technical_features", "krx/filings", "krx/yearly_ranker"}
     )
     assert {tick["status"] for tick in ui.ticks()} <= {"SUCCESS", "SKIPPED", "STARTED"}
+
+    report = ui.asset("krx/performance_report")
+    page = ui.own.home / "store" / "krx" / "performance_report" / f"{VARIANT}.html"
+    assert ui.fetch(report["metadata"]["link"]["url"]) == page.read_bytes(), "the link leads to the file"
+    assert report["internalFreshnessPolicy"]["__typename"] == "TimeWindowFreshnessPolicy"
+    panel = ui.asset("krx/training_panel")
+    assert (panel["groupName"], "polars" in panel["kinds"]) == ("learning", True)
+    lineage = {
+        column["columnName"]: [
+            ("/".join(dep["assetKey"]["path"]), dep["columnName"]) for dep in column["columnDeps"]
+        ]
+        for column in panel["metadata"]["dagster/column_lineage"]["lineage"]
+    }
+    assert lineage["roe"] == [("krx/financial_features", "roe")]
+    automation = {"sensorName": "results_follow_backfills", **LOCATION}
+    query = """query ($sensor: SensorSelector!) {sensorOrError(sensorSelector: $sensor) {... on Sensor {
+        sensorState {status}}}}"""
+    assert ui.ask(query, sensor=automation)["sensorOrError"]["sensorState"]["status"] == "STOPPED"
 
     command_finds = json.loads(finpipe("run", "--home", ui.own.home, "--json").stdout.splitlines()[-1])
     assert command_finds["materialized"] == [], "all that the daemon made is fresh to the command"
