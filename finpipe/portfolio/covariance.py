@@ -214,7 +214,7 @@ def _separate_strangers(sample: _Sample, daily: Floats) -> tuple[str, ...]:
     daily[at] = np.where(strangers, 0.0, daily[at])
     pairs = int(strangers.sum()) // 2
     return (
-        (f"{pairs} pairs with fewer than {MIN_OVERLAP} common days are taken as uncorrelated",)
+        (f"pairs of tickers with fewer than {MIN_OVERLAP} common days, taken as uncorrelated: {pairs}",)
         if pairs
         else ()
     )

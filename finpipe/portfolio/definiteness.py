@@ -69,19 +69,23 @@ def _has_factor(correlation: Floats) -> bool:
 
 
 def _clipped(correlation: Floats) -> tuple[Floats, str]:
-    eigenvalues, vectors = np.linalg.eigh(correlation)
+    # Only the few lowest eigenvalues are needed, and finding them takes a fraction of a whole decomposition.
+    from scipy.linalg import eigh
+
+    eigenvalues, vectors = eigh(correlation, subset_by_value=(-np.inf, 100 * SMALLEST_EIGENVALUE))
     smallest = float(eigenvalues[0])
-    # Scaling back to ones on the diagonal lowers the eigenvalues again by at most the largest diagonal element.
-    floor = SMALLEST_EIGENVALUE * max(1.0, 1.0 - 2 * smallest * len(eigenvalues))
-    raised = int((eigenvalues < floor).sum())
-    clipped = (vectors * np.maximum(eigenvalues, floor)) @ vectors.T
+    # Scaling back to ones on the diagonal divides by at most 1 + abs(smallest).
+    floor = SMALLEST_EIGENVALUE * min(1 + abs(smallest), 100)
+    low = eigenvalues < floor
+    raised = vectors[:, low] * (floor - eigenvalues[low])
+    clipped = correlation + raised @ vectors[:, low].T
     unit = np.sqrt(np.diag(clipped))
     result = clipped / unit / unit[:, None]
     result = (result + result.T) / 2
     np.fill_diagonal(result, 1.0)
     change = float(np.abs(result - correlation).max())
     sentence = (
-        f"{raised} of {len(eigenvalues)} eigenvalues of the correlation were raised to {floor:.1e} (the smallest was "
-        f"{smallest:.1e}); no correlation moved by more than {change:.1e}"
+        f"{int(low.sum())} of {len(correlation)} eigenvalues of the correlation were raised to {floor:.1e} "
+        f"(the smallest was {smallest:.1e}); no correlation moved by more than {change:.1e}"
     )
     return result, sentence

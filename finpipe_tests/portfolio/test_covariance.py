@@ -189,7 +189,7 @@ def test_pairs_that_never_met_are_uncorrelated_and_counted():
     values[:45, 1] = np.nan
     result = covariance(returns_of(values), "sample")
     assert result.matrix[0, 1] == 0
-    assert result.repaired == ("1 pairs with fewer than 21 common days are taken as uncorrelated",)
+    assert result.repaired == ("pairs of tickers with fewer than 21 common days, taken as uncorrelated: 1",)
 
 
 def test_correlation_and_volatilities():

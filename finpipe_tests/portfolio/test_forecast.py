@@ -34,7 +34,7 @@ def test_ensemble_is_the_default(prices):
     assert made.fallbacks == {}
 
 
-@pytest.mark.parametrize("method", [m for m in METHODS if m not in {"prophet", "arima"}])
+@pytest.mark.parametrize("method", [m for m in METHODS if m != "prophet"])
 def test_every_method_gives_finite_values_in_the_order_of_the_tickers(prices, method):
     views = [View({"A": 1}, 0.1)] if method == "black_litterman" else ()
     made = expected_returns(prices, method, views=views)
@@ -74,6 +74,14 @@ def test_a_breaking_model_hands_over_to_the_next_in_line(prices, monkeypatch):
     assert made.method_used == ("ets", "theta", "ets", "ets")
     assert made.fallbacks == {"B": "ets failed (RuntimeError: no luck); theta was used."}
     assert made.values[1] == yearly_growth("theta", prices)[1]
+
+
+def test_prophet_hands_over_down_to_the_ensemble(prices):
+    pytest.importorskip("prophet", reason="the extra prophet is not installed")
+    made = expected_returns(cut(prices.pick(["A"]), "A", 251), "prophet")
+    said = made.fallbacks["A"]
+    assert said.startswith("prophet failed (251 prices, 252 are needed), arima failed (12 monthly prices")
+    assert said.endswith("; the neutral 5% stands.")
 
 
 def test_with_hardly_any_prices_the_neutral_return_stands(prices):
