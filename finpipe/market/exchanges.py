@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -73,9 +74,14 @@ def latest_change(exchange: str, end: dt.date, now: dt.datetime) -> dt.datetime 
 
 
 def _calendar(exchange: str, start: dt.date, end: dt.date) -> tuple[Any, pd.Timestamp, pd.Timestamp]:
-    import exchange_calendars
     import pandas as pd
 
-    first, last = pd.Timestamp(start), pd.Timestamp(end)
-    margin = pd.Timedelta(days=31)
-    return exchange_calendars.get_calendar(exchange, start=first - margin, end=last + margin), first, last
+    return _years(exchange, start.year - 1, end.year + 1), pd.Timestamp(start), pd.Timestamp(end)
+
+
+@functools.cache
+def _years(exchange: str, first: int, last: int) -> Any:  # noqa: ANN401 (exchange-calendars has no types)
+    """The calendar of whole years; making one takes longer than all that is asked of it."""
+    import exchange_calendars
+
+    return exchange_calendars.get_calendar(exchange, start=f"{first}-01-01", end=f"{last}-12-31")

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     from finpipe.market.yahoo_client import ListeningSession, YahooError
 
-AGAIN = frozenset({"limited", "busy", "garbled", "silent"})
-"""Kinds of failure that may pass by themselves."""
+AGAIN = frozenset({"limited", "busy", "garbled"})
+"""Kinds of failure after which a ticker is tried again in its batch; without an answer it waits for the second try."""
 
 _NO_ANSWER = frozenset({"limited", "busy", "silent"})
 
@@ -246,16 +246,14 @@ class _Fetch:
         from finpipe.market.yahoo_frame import bars_of_chart
 
         for attempt in range(1, self.settings.tries + 1):
-            self._wait_for_gate(deadline)
+            self._pass_gate(deadline)
             try:
                 chart: pd.DataFrame = fetch_chart(self.session, ticker, self.request.start)
                 break
             except YahooError as error:
-                if (
-                    error.kind not in AGAIN
-                    or attempt == self.settings.tries
-                    or not self._pause(error, attempt, deadline)
-                ):
+                if error.kind not in AGAIN or attempt == self.settings.tries:
+                    raise
+                if not self._pause(error, attempt, deadline):
                     raise
         bars, without_price = bars_of_chart(ticker, chart, self.request.start, self.request.end)
         if without_price:
@@ -266,18 +264,22 @@ class _Fetch:
         return bars
 
     def _pause(self, error: YahooError, attempt: int, deadline: float) -> bool:
-        """Close the gate for a while; False if the deadline comes first."""
+        """Wait before the next attempt, all threads if Yahoo limits requests; False if the deadline comes first."""
         longest = self.settings.backoff_seconds * 2 ** (attempt - 1)
         wait = max(longest * (0.5 + 0.5 * self.settings.jitter()), error.retry_after or 0.0)
         until = self.settings.clock.monotonic() + wait
         with self._lock:
-            self._not_before = max(self._not_before, until)
+            if error.kind == "limited":
+                self._not_before = max(self._not_before, until)
             if until >= deadline:
                 return False
             self.waits[error.kind] += 1
+        if error.kind != "limited":
+            self.settings.clock.sleep(wait)
         return True
 
-    def _wait_for_gate(self, deadline: float) -> None:
+    def _pass_gate(self, deadline: float) -> None:
+        """Wait as long as Yahoo wants no requests."""
         from finpipe.market.yahoo_client import YahooError
 
         clock = self.settings.clock

@@ -6,10 +6,13 @@ yfinance and is therefore imported where a fetch begins, not at the top of other
 
 from __future__ import annotations
 
+import atexit
 import datetime as dt
 import functools
 import logging
+import math
 import os
+import shutil
 import tempfile
 import threading
 import time
@@ -76,21 +79,28 @@ class ListeningSession(requests.Session[requests.Response]):
 
     Parameters
     ----------
+    mirror
+        HTTP server that answers in place of Yahoo's hosts, e.g. ``http://127.0.0.1:8000``; asked without encryption.
+
+    Attributes
+    ----------
     clock
         Monotonic seconds.
     request_timeout
         Longest time for one request, seconds.
-    mirror
-        HTTP server that answers in place of Yahoo's hosts, e.g. ``http://127.0.0.1:8000``; asked without encryption.
+    deadline
+        By the clock; no request lasts longer.
+    statuses
+        How many answers there were of each status.
     """
 
-    def __init__(self, clock: Callable[[], float], request_timeout: float, mirror: str | None) -> None:
+    def __init__(self, mirror: str | None) -> None:
         proxies: Any = {"http": mirror} if mirror else None
         super().__init__(impersonate="chrome", proxies=proxies)
-        self.clock = clock
-        self.request_timeout = request_timeout
         self.mirror = mirror
-        self.deadline = float("inf")
+        self.clock: Callable[[], float] = time.monotonic
+        self.request_timeout = 30.0
+        self.deadline = math.inf
         self.statuses: Counter[int] = Counter()
         self._mute: set[str] = set()
         self._thread_local = threading.local()
@@ -141,24 +151,24 @@ class ListeningSession(requests.Session[requests.Response]):
 def yahoo_session(
     clock: Callable[[], float], request_timeout: float, mirror: str | None
 ) -> Iterator[tuple[ListeningSession, Counter[str]]]:
-    """Give yfinance a session, its caches a folder of this process and its log a counter; one fetch at a time.
+    """Give yfinance the session of this process and its log a counter; one fetch at a time.
 
     yfinance logs to nobody meanwhile: the counter holds how many messages of each level there were.
     """
     log = logging.getLogger("yfinance")
     count = _CountingHandler()
     with _ONE_FETCH:
-        _keep_caches_apart(os.getpid())
         before = (log.handlers[:], log.propagate, YfConfig.debug.hide_exceptions)
         log.handlers[:], log.propagate = [count], False
         YfConfig.debug.hide_exceptions = False
-        session = ListeningSession(clock, request_timeout, mirror)
+        session = _process_session(os.getpid(), mirror)
+        session.clock, session.request_timeout = clock, request_timeout
         try:
             YfData(session=session)
             yield session, count.levels
         finally:
             log.handlers[:], log.propagate, YfConfig.debug.hide_exceptions = before
-            session.close()
+            session.clock, session.request_timeout, session.deadline = time.monotonic, 30.0, math.inf
 
 
 def fetch_chart(session: ListeningSession, ticker: str, start: dt.date) -> pd.DataFrame:
@@ -183,11 +193,15 @@ def fetch_chart(session: ListeningSession, ticker: str, start: dt.date) -> pd.Da
 
 
 @functools.cache
-def _keep_caches_apart(process: int) -> tempfile.TemporaryDirectory[str]:
-    """Give yfinance's caches of time zones and cookies, SQLite files that lock, a folder for this process alone."""
-    folder = tempfile.TemporaryDirectory(prefix=f"finpipe-yfinance-{process}-")
-    yfinance.set_tz_cache_location(folder.name)
-    return folder
+def _process_session(process: int, mirror: str | None) -> ListeningSession:
+    """The session of this process, whose cookie belongs to the crumb that yfinance keeps.
+
+    yfinance's caches of time zones and cookies are SQLite files that lock: they get a folder for this process alone.
+    """
+    folder = tempfile.mkdtemp(prefix=f"finpipe-yfinance-{process}-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    yfinance.set_tz_cache_location(folder)
+    return ListeningSession(mirror)
 
 
 def _failure(error: Exception, session: ListeningSession, start: dt.date) -> YahooError:
@@ -203,13 +217,13 @@ def _failure(error: Exception, session: ListeningSession, start: dt.date) -> Yah
         said, kind = str(reason or f"not found (404): {_one_line(heard.beginning)}"), "dead"
     elif heard.status >= 500 or isinstance(error, YFDataException):
         said, kind = f"Yahoo is out of order ({heard.status})", "busy"
-    elif isinstance(error, YFPricesMissingError):
+    elif isinstance(error, YFPricesMissingError) and heard.beginning.lstrip().startswith('{"chart"'):
         said, kind = str(error.yahoo_reason or f"no prices since {start}"), "empty"
     elif heard.status in {401, 403}:
         said, kind = f"Yahoo refuses the request ({heard.status})", "busy"
     elif isinstance(error, exceptions.RequestException) and not heard.status:
         said, kind = f"no connection to Yahoo: {_one_line(str(error))}", "busy"
-    elif isinstance(error, exceptions.RequestException | ValueError):
+    elif isinstance(error, exceptions.RequestException | ValueError | YFPricesMissingError):
         said, kind = f"the answer is not a chart: {_one_line(heard.beginning)!r}", "garbled"
     else:
         said, kind = f"the chart cannot be read: {type(error).__name__} {error}", "garbled"

@@ -22,10 +22,10 @@ from finpipe.market.daily_bars import (
 DAY = dt.date(2024, 3, 4)
 
 
-def make_bars(count: int = 5, ticker: str = "AAA", **columns: list[object]) -> pl.DataFrame:
+def make_bars(count: int = 5, name: str = "AAA", **columns: list[object]) -> pl.DataFrame:
     """``count`` quiet days of a stock at 10, with some columns replaced."""
     quiet = {
-        "ticker": [ticker] * count,
+        "ticker": [name] * count,
         "date": [DAY + dt.timedelta(days=i) for i in range(count)],
         "open": [10.0] * count,
         "high": [11.0] * count,
@@ -107,7 +107,7 @@ def test_the_same_bar_twice_is_kept_once_and_two_that_differ_not_at_all():
 
 
 def test_order_is_made_and_wrong_columns_are_named():
-    bars = pl.concat([make_bars(ticker="BBB"), make_bars(ticker="AAA")])
+    bars = pl.concat([make_bars(name="BBB"), make_bars(name="AAA")])
     assert valid_bars(bars, "here")[0]["ticker"].to_list() == ["AAA"] * 5 + ["BBB"] * 5
     with pytest.raises(ProviderError, match="not sorted"):
         require_valid_bars(bars, "here")

@@ -14,7 +14,7 @@ REQUEST = BarRequest(("AAA", "BBB", "CCC"), DAY + dt.timedelta(days=1), DAY + dt
 
 @pytest.fixture
 def bars() -> pl.DataFrame:
-    return pl.concat([make_bars(ticker="AAA"), make_bars(1, ticker="BBB")])
+    return pl.concat([make_bars(name="AAA"), make_bars(1, name="BBB")])
 
 
 def test_a_file_gives_the_bars_of_the_range_and_says_what_it_lacks(tmp_path, bars):
