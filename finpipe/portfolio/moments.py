@@ -27,7 +27,6 @@ def estimate_moments(
     sectors: Mapping[str, str] | None = None,
     views: Sequence[View] = (),
     rules: QualityRules | None = None,
-    workers: int = 1,
     progress: Progress | None = None,
 ) -> Moments:
     """Judge the tickers by their bars and estimate what is expected of those that pass.
@@ -42,7 +41,7 @@ def estimate_moments(
         All that were asked for, so that one without bars is excluded by name.
     sectors
         Sector by ticker, where known.
-    workers, progress
+    progress
         Of the statistical forecast models.
 
     Raises
@@ -66,7 +65,6 @@ def estimate_moments(
         covariance=estimated,
         views=[*stated, *views] if request.forecast == "black_litterman" else (),
         risk_free=request.risk_free,
-        workers=workers,
         progress=progress,
     )
     last = bars.group_by("ticker", maintain_order=True).agg(pl.col("date").max(), pl.col("close").last())
