@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from finpipe.cli import database, home, reference, research
+from finpipe.cli import database, home, reference, research, studies
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C."""
@@ -32,6 +32,8 @@ for verb in (
     reference.settings,
     reference.graph,
     home.ui,
+    studies.variants,
+    studies.clean,
 ):
     app.command()(verb)
 app.add_typer(database.app, name="database")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from finpipe.cli.options import Database, Home, Horizon, Json, Preset, open_workspace, print_json
+from finpipe.cli.options import Database, Home, Horizon, Json, Preset, Verify, open_workspace, print_json
 from finpipe.settings import load_settings
 
 
@@ -16,6 +16,7 @@ def status(
     home: Home = None,
     database: Database = None,
     why: Annotated[str | None, typer.Option(help="Explain how this asset stands.")] = None,
+    verify: Verify = False,
     as_json: Json = False,
 ) -> None:
     """Show every asset: fresh, stale (and why) or missing, its rows, size, age and how long it took.
@@ -23,11 +24,12 @@ def status(
     [dim]Examples:[/dim]
       finpipe status
       finpipe status --why krx/training_panel
+      finpipe status --verify
     """
     from finpipe import console
 
     with open_workspace(load_settings(home=home, database=database)) as workspace:
-        found = workspace.statuses()
+        found = workspace.statuses(verify=verify)
         if why is not None:
             workspace.graph.stage(why)
             found = [item for item in found if why in item.stage.outputs]

@@ -39,6 +39,9 @@ Horizon = Annotated[
 ]
 
 
+Verify = Annotated[
+    bool, typer.Option("--verify", help="Read all stored data and compare them with what was recorded.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
 
 

@@ -16,6 +16,7 @@ from finpipe.cli.options import (
     Json,
     Only,
     Preset,
+    Verify,
     Years,
     open_workspace,
     print_json,
@@ -59,6 +60,7 @@ def run(
     years: Years = None,
     preset: Preset = "top_n",
     horizon: Horizon = None,
+    verify: Verify = False,
     as_json: Json = False,
 ) -> None:
     """Make what is missing or stale, and nothing else.
@@ -69,7 +71,7 @@ def run(
       finpipe run --only krx/training_panel --json
     """
     settings = load_settings(home=home, database=database)
-    make(settings, only or [], preset, horizon, test_years(years), as_json=as_json)
+    make(settings, only or [], preset, horizon, test_years(years), as_json=as_json, verify=verify)
 
 
 def backfill(
@@ -176,6 +178,7 @@ def make(
     force: tuple[str, ...] = (),
     summary: bool = True,
     quiet: bool = False,
+    verify: bool = False,
 ) -> str:
     """Make assets of a study fresh and say what was done; return the name of the study.
 
@@ -190,6 +193,7 @@ def make(
             horizon=horizon,
             years=years,
             force=force,
+            verify=verify,
             tell=watch.tell,
             waiting=console.say,
         )

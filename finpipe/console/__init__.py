@@ -1,18 +1,22 @@
 """What the command prints: progress while it works, tables when it is done. No work is done here."""
 
+from finpipe.console.bars import Watch, progress, watching
 from finpipe.console.database import show_index_plan, show_index_result
+from finpipe.console.numbers import bytes_of
 from finpipe.console.outcome import outcome_record, show_outcome
 from finpipe.console.parameters import show_markdown, show_presets, show_settings, show_study
-from finpipe.console.bars import Watch, progress, watching
 from finpipe.console.results import safety_record, show_performance, show_picks, show_safety
 from finpipe.console.status import show_reasons, show_status, status_records
+from finpipe.console.studies import removal_record, show_removal, show_studies, study_records
 from finpipe.console.terminal import complain, say
 
 __all__ = [
     "Watch",
+    "bytes_of",
     "complain",
     "outcome_record",
     "progress",
+    "removal_record",
     "safety_record",
     "say",
     "show_index_plan",
@@ -23,10 +27,13 @@ __all__ = [
     "show_picks",
     "show_presets",
     "show_reasons",
+    "show_removal",
     "show_safety",
     "show_settings",
     "show_status",
+    "show_studies",
     "show_study",
     "status_records",
+    "study_records",
     "watching",
 ]

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from finpipe.console import terminal
+from finpipe.console.numbers import bytes_of, moment
 from finpipe.console.terminal import say
 
 if TYPE_CHECKING:
@@ -110,17 +111,9 @@ def _size(records: Sequence[Mapping[str, Any]]) -> str:
     size = sum(
         record["size"] for record in records if record["size"] is not None and record["path"] is not None
     )
-    if not size:
-        return ""
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"
+    return bytes_of(size) if size else ""
 
 
 def _when(records: Sequence[Mapping[str, Any]]) -> str:
-    import datetime as dt
-
     times = [record["materialized_at"] for record in records if record["materialized_at"]]
-    return f"{dt.datetime.fromtimestamp(max(times), tz=dt.UTC).astimezone():%Y-%m-%d %H:%M}" if times else ""
+    return moment(max(times)) if times else ""

@@ -72,14 +72,24 @@ class Execution:
     ----------
     tell
         Called with an Event whenever something happens to a node.
+    verify
+        Read everything that is stored, and make again what is not as it was.
     """
 
-    def __init__(self, graph: Graph, settings: Settings, instance: dg.DagsterInstance, tell: Tell) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        settings: Settings,
+        instance: dg.DagsterInstance,
+        tell: Tell,
+        *,
+        verify: bool = False,
+    ) -> None:
         self._graph = graph
         self._settings = settings
         self._instance = instance
         self._tell = tell
-        self._planner = Planner(graph, settings, instance, shelves(settings))
+        self._planner = Planner(graph, settings, instance, shelves(settings), verify=verify)
 
     @functools.cached_property
     def _definitions(self) -> dg.Definitions:

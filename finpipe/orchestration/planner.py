@@ -17,8 +17,10 @@ from finpipe.orchestration import partitions
 from finpipe.orchestration.graph import Graph
 from finpipe.orchestration.io_managers import SIZE
 from finpipe.orchestration.provenance import Ledger, Record, node_name
-from finpipe.orchestration.shelves import Shelf
+from finpipe.orchestration.shelves import ENDINGS, Shelf
 from finpipe.orchestration.stage import FAILED_CHECKS, Stage
+from finpipe.orchestration.store import Store
+from finpipe.orchestration.verification import is_intact
 from finpipe.settings import Settings
 
 State = Literal["fresh", "stale", "missing"]
@@ -104,15 +106,30 @@ class Round:
 
 
 class Planner:
-    """Answers questions about the state of the graph in one home."""
+    """Answers questions about the state of the graph in one home.
+
+    Parameters
+    ----------
+    verify
+        Whether to read everything that is stored and compare it with what was recorded; otherwise sizes and endings
+        of files are looked at.
+    """
 
     def __init__(
-        self, graph: Graph, settings: Settings, instance: dg.DagsterInstance, shelves: Mapping[str, Shelf]
+        self,
+        graph: Graph,
+        settings: Settings,
+        instance: dg.DagsterInstance,
+        shelves: Mapping[str, Shelf],
+        *,
+        verify: bool = False,
     ) -> None:
         self._graph = graph
         self._settings = settings
         self._instance = instance
         self._shelves = shelves
+        self._verify = verify
+        self._verified: dict[tuple[str, str | None, str], bool] = {}
 
     def status(self, stage: Stage, partition: str | None) -> Status:
         """Return how ``stage`` stands at ``partition``."""
@@ -123,9 +140,9 @@ class Planner:
         if any(record is None for record in records.values()):
             return Status(stage, partition, "missing", ("never made",), (), records)
         gone = [
-            f"{node_name(key, partition)} is not as it was stored"
+            f"{node_name(key, partition)} is not as it was stored: {damage}"
             for key, record in records.items()
-            if record is not None and not self._holds(stage, key, partition, record)
+            if record is not None and (damage := self._damage(stage, key, partition, record))
         ]
         recorded: dict[str, Any] = next(
             record.provenance for record in records.values() if record is not None
@@ -232,8 +249,30 @@ class Planner:
         result.batches.setdefault(status.partition, []).append(status)
         return True
 
-    def _holds(self, stage: Stage, key: str, partition: str | None, record: Record) -> bool:
-        return self._shelves[stage.outputs[key].storage].holds(key, partition, int(record.metadata[SIZE]))
+    def _damage(self, stage: Stage, key: str, partition: str | None, record: Record) -> str:
+        """Return what has become of a value since it was stored, in words; nothing if it is as it was."""
+        storage = stage.outputs[key].storage
+        size = int(record.metadata[SIZE])
+        is_table = storage == "duckdb"
+        where = f"table {key} of {self._settings.duckdb_path}" if is_table else ""
+        if not is_table:
+            store = Store(self._settings.store_url)
+            paths = [store.path(key, partition, ending) for ending in ENDINGS[storage]]
+            if lost := [str(path) for path in paths if not path.exists()]:
+                return f"{', '.join(lost)} is missing"
+            where = " and ".join(map(str, paths))
+        if not self._shelves[storage].holds(key, partition, size):
+            return f"{where} does not hold its {size:,} {'rows' if is_table else 'bytes'}"
+        if self._verify and not self._is_intact(stage, key, partition, record):
+            return f"{where} was altered"
+        return ""
+
+    def _is_intact(self, stage: Stage, key: str, partition: str | None, record: Record) -> bool:
+        moment = (key, partition, record.run_id)
+        if moment not in self._verified:
+            shelf = self._shelves[stage.outputs[key].storage]
+            self._verified[moment] = is_intact(shelf, key, partition, record, self._graph.table(key))
+        return self._verified[moment]
 
     def _changed_settings(self, stage: Stage, recorded: Mapping[str, Any]) -> list[str]:
         before: Mapping[str, str] = recorded["settings"]

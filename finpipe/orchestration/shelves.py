@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,6 +17,16 @@ if TYPE_CHECKING:
     from finpipe.learning.ranker import TrainedRanker
     from finpipe.learning.window import Window
 
+ENDINGS: Mapping[str, tuple[str, ...]] = {
+    "parquet": (".parquet",),
+    "model": (".txt", ".json"),
+    "view": (".json",),
+    "json": (".json",),
+    "html": (".html",),
+    "png": (".png",),
+    "duckdb": (),
+}
+"""Endings of the files of a value, by storage kind."""
 PANEL = "krx/training_panel"
 """The asset that views look at."""
 
@@ -77,8 +88,9 @@ class ParquetShelf:
         return self.store.scan(self.store.path(asset, partition, ".parquet"), asset)
 
     def holds(self, asset: str, partition: str | None, size: int) -> bool:
-        """Compare the size of the file."""
-        return self.store.size(self.store.path(asset, partition, ".parquet")) == size
+        """Compare the size of the file, and see whether it ends as parquet files do."""
+        path = self.store.path(asset, partition, ".parquet")
+        return self.store.size(path) == size and self.store.ends_with(path, b"PAR1")
 
     def digest(self, asset: str, partition: str | None) -> str:
         """Hash the file."""

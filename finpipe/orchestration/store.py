@@ -89,6 +89,14 @@ class Store:
         """Return the size of ``path`` in bytes, None if it is not there."""
         return path.stat().st_size if path.exists() else None
 
+    def ends_with(self, path: UPath, mark: bytes) -> bool:
+        """Return whether the last bytes of a file are ``mark``; true in an object store, which keeps files whole."""
+        if not _is_local(path):
+            return True
+        with Path(path.path).open("rb") as file:
+            file.seek(-len(mark), 2)
+            return file.read() == mark
+
     def digest(self, *paths: UPath) -> str:
         """Return a hash of the bytes of files; empty for an object store, which watches over its own.
 

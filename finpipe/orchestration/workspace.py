@@ -12,12 +12,14 @@ import dagster as dg
 import polars as pl
 
 from finpipe.orchestration import leftovers, records
+from finpipe.orchestration.cleaning import Cleaning, Removal, StudyRecord, study_records, to_remove
 from finpipe.orchestration.events import Tell, tell_nobody
 from finpipe.orchestration.execution import Execution, Outcome
 from finpipe.orchestration.graph import Graph, graph
 from finpipe.orchestration.home import HomeError, exclusive, open_instance
 from finpipe.orchestration.partitions import VARIANT
 from finpipe.orchestration.planner import Planner, Scope, Status
+from finpipe.orchestration.refusals import with_refusals
 from finpipe.orchestration.shelves import PanelView, shelves
 from finpipe.orchestration.sources import observe
 from finpipe.orchestration.store import Store, StoreError
@@ -78,6 +80,7 @@ class Workspace:
         horizon: int | None = None,
         years: Sequence[int] | None = None,
         force: Iterable[str] = (),
+        verify: bool = False,
         tell: Tell = tell_nobody,
         waiting: Callable[[str], None] = lambda _: None,
     ) -> Outcome:
@@ -93,6 +96,8 @@ class Workspace:
             Test years; all that the data allow if None.
         force
             Names of stages that are made although they are fresh.
+        verify
+            Read everything that is stored, and make again what is not as it was.
         tell
             Told of everything that happens to a node.
         waiting
@@ -115,6 +120,7 @@ class Workspace:
             variants=[self.variant(preset, horizon)],
             years=years,
             force=force,
+            verify=verify,
             tell=tell,
             waiting=waiting,
         )
@@ -126,6 +132,7 @@ class Workspace:
         variants: Sequence[str] | None = None,
         years: Sequence[int] | None = None,
         force: Iterable[str] = (),
+        verify: bool = False,
         tell: Tell = tell_nobody,
         waiting: Callable[[str], None] = lambda _: None,
     ) -> Outcome:
@@ -154,7 +161,7 @@ class Workspace:
             leftovers.clear(self.settings, self.instance)
             observe(self.settings, self.instance)
             self.instance.add_dynamic_partitions(VARIANT, list(chosen))
-            execution = Execution(self.graph, self.settings, self.instance, tell)
+            execution = Execution(self.graph, self.settings, self.instance, tell, verify=verify)
             scope = Scope(None if years is None else tuple(map(str, years)), chosen)
             return execution.run(
                 keys,
@@ -163,17 +170,49 @@ class Workspace:
                 force=frozenset(force),
             )
 
-    def statuses(self, variants: Sequence[str] | None = None) -> list[Status]:
+    def statuses(self, variants: Sequence[str] | None = None, *, verify: bool = False) -> list[Status]:
         """Return how every asset stands, for ``variants`` (all that this home knows if None).
 
         Assets that are made on request are among them once somebody has asked for them.
+
+        Parameters
+        ----------
+        verify
+            Read everything that is stored, and compare it with what was recorded of it.
         """
         if self.settings.database is not None:
             observe(self.settings, self.instance)
-        planner = Planner(self.graph, self.settings, self.instance, self.shelves)
-        scope = Scope(None, None if variants is None else tuple(variants))
-        found = planner.statuses(self.graph.stages, scope)
-        return [status for status in found if not status.stage.on_request or any(status.records.values())]
+        return with_refusals(self.instance, self._statuses(variants, verify=verify))
+
+    def studies(self) -> list[StudyRecord]:
+        """Return what this home holds of each study, the one made last first."""
+        return study_records(self.statuses())
+
+    def removal(self, *, keep: int | None = None, variants: Sequence[str] = ()) -> Removal:
+        """Return what would go with all studies but the ``keep`` made last (all if None), and with ``variants``.
+
+        Raises
+        ------
+        CleaningError
+            A study does not exist.
+        """
+        statuses = self._statuses()
+        unwanted = to_remove(study_records(statuses), keep=keep, variants=variants)
+        return Cleaning(self.graph, self.settings, self.instance).plan(unwanted, statuses)
+
+    def remove(self, removal: Removal, *, waiting: Callable[[str], None] = lambda _: None) -> Removal:
+        """Remove the studies of ``removal``, what belongs to them and what belongs to nobody; return what went.
+
+        Parameters
+        ----------
+        waiting
+            Told who holds the home, before waiting for it.
+        """
+        cleaning = Cleaning(self.graph, self.settings, self.instance)
+        with exclusive(self.settings, waiting=waiting):
+            now = cleaning.plan(removal.studies, self._statuses())
+            cleaning.remove(now)
+        return now
 
     def frame(self, asset: str, partition: str | None = None) -> pl.DataFrame:
         """Return the frame of an asset; all partitions one below the other if ``partition`` is None."""
@@ -284,6 +323,13 @@ class Workspace:
     def variants(self) -> list[str]:
         """Return the studies that this home knows."""
         return sorted(self.instance.get_dynamic_partitions(VARIANT))
+
+    def _statuses(self, variants: Sequence[str] | None = None, *, verify: bool = False) -> list[Status]:
+        """Return how every asset stands, by what is known of the database."""
+        planner = Planner(self.graph, self.settings, self.instance, self.shelves, verify=verify)
+        scope = Scope(None, None if variants is None else tuple(variants))
+        found = planner.statuses(self.graph.stages, scope)
+        return [status for status in found if not status.stage.on_request or any(status.records.values())]
 
     def _write(self, asset: str, partition: str | None, out: Path, ending: str) -> int:
         if ending not in TABLES:

@@ -99,8 +99,26 @@ def test_a_file_that_is_gone_is_missing_and_one_that_is_altered_too(own_home, st
     report.write_bytes(altered)
     found = states(own_home)
     assert found["krx/universe"]["state"] == found[f"krx/performance_report[{VARIANT}]"]["state"] == "missing"
-    assert found["krx/universe"]["reasons"] == ["krx/universe is not as it was stored"]
+    (lost,) = found["krx/universe"]["reasons"]
+    assert lost == f"krx/universe is not as it was stored: {store / 'universe.parquet'} is missing"
     assert found["krx/stocks"]["state"] == "fresh"
+
+
+def test_a_file_altered_in_place_is_found_by_verify_and_made_again(own_home, states, say):
+    panel = own_home.home / "store" / "krx" / "macro_features.parquet"
+    content = panel.read_bytes()
+    middle = len(content) // 2
+    panel.unlink()  # the file is linked from the home that all tests share
+    panel.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
+    assert {entry["state"] for entry in states(own_home).values()} == {"fresh"}
+    verified = states(own_home, "--verify")
+    (altered,) = [entry for entry in verified.values() if entry["state"] != "fresh"]
+    assert altered["state"] == "missing"
+    assert altered["reasons"] == [f"krx/macro_features is not as it was stored: {panel} was altered"]
+    record = say("run", "--home", own_home.home, "--verify", "--json").record
+    assert record["materialized"] == ["krx/macro_features"]
+    assert panel.read_bytes() == content
+    assert {entry["state"] for entry in states(own_home, "--verify").values()} == {"fresh"}
 
 
 def test_why_explains_one_asset_in_words(demo_home, say, monkeypatch):

@@ -111,7 +111,11 @@ def test_files_that_are_not_as_they_were_stored_are_made_again(finished, damage)
     for key, partition in files.values():
         status = finished.status(key, partition)
         assert status.state == "missing"
-        assert f"{node_name(key, partition)} is not as it was stored" in status.reasons
+        what = "is missing" if damage == "missing" else "does not hold its"
+        name = f"{node_name(key, partition)} is not as it was stored: "
+        (reason,) = [why for why in status.reasons if why.startswith(name)]
+        assert what in reason
+        assert [file for file in files if f"/{file} " in reason]
     made = {node_name(key, partition) for key, partition in files.values()} | {"toy/scores[2021|plain]"}
     assert finished.made() == made
     assert {name: finished.file(name).read_bytes() for name in files} == before
@@ -125,6 +129,58 @@ def test_rows_that_are_gone_from_a_result_table_are_made_again(finished):
     assert finished.made() == {JOINED}
     finished.settings.duckdb_path.unlink()
     assert finished.made() == {"toy/counts", JOINED}
+
+
+def test_files_altered_in_place_are_found_by_reading_them(finished):
+    altered = {
+        "raised.parquet": ("toy/raised", None),
+        "recipe/plain.json": ("toy/recipe", "plain"),
+        "notes/2021/plain.html": ("toy/notes", "2021|plain"),
+    }
+    before = {name: finished.file(name).read_bytes() for name in altered}
+    for name, content in before.items():
+        finished.file(name).write_bytes(content[:20] + bytes([content[20] ^ 1]) + content[21:])
+    nodes = {node_name(*node): name for name, node in altered.items()}
+    assert finished.made() == set()
+    statuses = finished.planner(verify=True).statuses(finished.graph.stages, Scope())
+    reasons = {status.names[-1]: status.reasons for status in statuses if status.state != "fresh"}
+    assert reasons == {
+        node: (f"{node} is not as it was stored: {finished.file(name)} was altered",)
+        for node, name in nodes.items()
+    }
+    assert finished.made(verify=True) == set(nodes) | {"toy/scores[2021|plain]"}
+    assert {name: finished.file(name).read_bytes() for name in altered} == before
+    assert finished.made(verify=True) == set()
+
+
+def test_rows_altered_in_place_are_found_by_reading_them(finished):
+    import duckdb
+
+    with duckdb.connect(str(finished.settings.duckdb_path)) as tables:
+        tables.execute("UPDATE toy.counts SET len = len + 1")
+    assert finished.made() == set()
+    assert finished.made(verify=True) == {"toy/counts"}
+
+
+def test_a_parquet_file_that_ends_otherwise_is_seen_without_reading_it(finished):
+    path = finished.file("raised.parquet")
+    path.write_bytes(path.read_bytes()[:-4] + bytes(4))
+    assert finished.made() == {"toy/raised"}
+
+
+def test_what_nobody_hashed_when_it_was_stored_is_compared_by_its_content(finished, monkeypatch):
+    """As in an object store, and in homes of before."""
+    from finpipe.orchestration import verification
+
+    monkeypatch.setattr(verification, "DIGEST", "finpipe/none")
+    assert finished.made(verify=True) == set()
+    path = finished.file("raised.parquet")
+    content = path.read_bytes()
+    path.write_bytes(content[:20] + bytes([content[20] ^ 255]) + content[21:])
+    finished.file("recipe/plain.json").write_text(
+        finished.file("recipe/plain.json").read_text().replace("none", "nune")
+    )
+    assert finished.made(verify=True) == {"toy/raised", RECIPE}
 
 
 def test_a_failure_blocks_only_what_depends_on_it(toy):

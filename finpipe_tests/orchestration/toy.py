@@ -140,9 +140,11 @@ class Toy:
         tags = {"dagster/data_version": version}
         self.instance.report_runless_asset_event(dg.AssetObservation(key, tags=tags))
 
-    def run(self, *keys: str, scope: Scope | None = None, force: tuple[str, ...] = ()) -> Outcome:
+    def run(
+        self, *keys: str, scope: Scope | None = None, force: tuple[str, ...] = (), verify: bool = False
+    ) -> Outcome:
         """Make assets (all if none is named) fresh."""
-        execution = Execution(self.graph, self.settings, self.instance, self.events.append)
+        execution = Execution(self.graph, self.settings, self.instance, self.events.append, verify=verify)
         chosen = keys or tuple(self.graph.by_key)
         return execution.run(chosen, scope or Scope(), sync=lambda: None, force=frozenset(force))
 
@@ -152,9 +154,9 @@ class Toy:
         assert not outcome.failed, outcome.failed
         return set(outcome.materialized)
 
-    def planner(self) -> Planner:
+    def planner(self, *, verify: bool = False) -> Planner:
         """Return a planner under the settings in force."""
-        return Planner(self.graph, self.settings, self.instance, shelves(self.settings))
+        return Planner(self.graph, self.settings, self.instance, shelves(self.settings), verify=verify)
 
     def status(self, key: str, partition: str | None = None) -> Status:
         """Return how an asset stands."""
