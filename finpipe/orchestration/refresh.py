@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from finpipe.orchestration.execution import Outcome
 
 REFRESH = "refresh"
+SESSION = "finpipe/session"
+"""Tag of runs: the session of the exchange after which the schedule started them."""
 
 
 class RefreshConfig(dg.Config):
@@ -47,7 +49,15 @@ def refresh_job() -> dg.JobDefinition:
                 tell=tell,
                 waiting=context.log.info,
             )
-        context.add_output_metadata(_summary(outcome))
+        reached = prices_until(context.instance)
+        context.add_output_metadata({**_summary(outcome), "prices until": reached or "none"})
+        session = context.run.tags.get(SESSION)
+        if session is not None and (reached is None or reached < session):
+            context.log.warning(
+                "the database has no prices of %s yet, the last are of %s: has it been loaded?",
+                session,
+                reached,
+            )
         if outcome.failed:
             raise dg.Failure("; ".join(f"{name}: {why}" for name, why in outcome.failed.items()))
 
@@ -56,6 +66,15 @@ def refresh_job() -> dg.JobDefinition:
         walk()
 
     return everything
+
+
+def prices_until(instance: dg.DagsterInstance) -> str | None:
+    """Return the last day of the stored prices, YYYY-MM-DD; None before there are any."""
+    from finpipe.orchestration.provenance import latest_record
+    from finpipe.orchestration.years import PRICES
+
+    record = latest_record(instance, PRICES, None)
+    return None if record is None else record.metadata.get("last_day")
 
 
 def _summary(outcome: "Outcome") -> dict[str, dg.JsonMetadataValue]:

@@ -8,7 +8,7 @@ import dagster as dg
 import numpy as np
 
 from finpipe.orchestration.jobs import Job
-from finpipe.orchestration.refresh import REFRESH
+from finpipe.orchestration.refresh import REFRESH, SESSION
 
 SEOUL = "Asia/Seoul"
 AFTER_CLOSE = "0 18 * * 1-5"
@@ -31,7 +31,7 @@ def schedules(jobs: list[Job]) -> list[dg.ScheduleDefinition]:
             return dg.SkipReason(
                 f"{day:%A, %d %B %Y}: the Korea Exchange is closed; next session {_next(day)}"
             )
-        return dg.RunRequest(run_key=day.isoformat(), tags={"finpipe/session": day.isoformat()})
+        return dg.RunRequest(run_key=day.isoformat(), tags={SESSION: day.isoformat()})
 
     return [after_close]
 

@@ -12,7 +12,9 @@ import pytest
 from finpipe.orchestration.build import build_definitions
 from finpipe.orchestration.graph import graph
 from finpipe.orchestration.home import open_instance
+from finpipe.orchestration.io_managers import SIZE
 from finpipe.orchestration.jobs import PARTS, job_name
+from finpipe.orchestration.refresh import SESSION
 from finpipe.orchestration.workspace import Workspace
 from finpipe.settings import Settings, load_settings
 from finpipe_tests.orchestration.toy import toy_graph
@@ -53,13 +55,16 @@ def settings(tmp_path: Path) -> Iterator[Settings]:
         yield toy.settings
 
 
-def refresh(settings: Settings, **config: list[object]) -> dg.ExecuteInProcessResult:
+def refresh(
+    settings: Settings, session: str | None = None, **config: list[object]
+) -> dg.ExecuteInProcessResult:
     job = build_definitions(settings).resolve_job_def("refresh")
     with open_instance(settings) as instance:
         return job.execute_in_process(
             instance=instance,
             raise_on_error=False,
             run_config=CONFIG | {"ops": {"walk": {"config": config}}},
+            tags={} if session is None else {SESSION: session},
         )
 
 
@@ -92,3 +97,19 @@ def test_refresh_fails_if_an_asset_does(settings):
     assert not result.success
     (failure,) = result.get_step_failure_events()
     assert "toy/raised: the world is not in order" in failure.step_failure_data.error.message
+
+
+@pytest.mark.parametrize(
+    ("session", "late"), [(None, False), ("2024-09-12", False), ("2024-09-13", False), ("2024-09-19", True)]
+)
+def test_after_a_session_it_says_if_the_prices_of_that_day_are_not_there_yet(settings, session, late):
+    key = dg.AssetKey(["krx", "daily_prices"])
+    with open_instance(settings) as instance:
+        made = dg.AssetMaterialization(key, metadata={"last_day": "2024-09-13", SIZE: 1})
+        instance.report_runless_asset_event(made)
+    result = refresh(settings, session, assets=["toy/numbers"])
+    assert result.success
+    assert summary(result)["prices until"] == "2024-09-13"
+    with open_instance(settings) as instance:
+        said = " ".join(entry.user_message for entry in instance.all_logs(result.run_id))
+    assert (f"no prices of {session} yet, the last are of 2024-09-13" in said) == late
