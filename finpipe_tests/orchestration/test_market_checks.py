@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from finpipe.market.calendar import xkrx_sessions
 from finpipe.orchestration.market_checks import FACTOR, dates_in_calendar, prices_sane
+from finpipe_tests.demo_home import VARIANT
+from finpipe_tests.market.sample_database import execute
 
 TODAY = dt.date(2024, 9, 20)
 SESSIONS = pl.Series(xkrx_sessions(dt.date(2023, 9, 1), TODAY))
@@ -107,3 +109,23 @@ def test_few_rows_are_believed_some_reported_and_many_refused(rows, wrong):
 
 def test_a_move_of_the_factor_itself_is_believed():
     assert prices_sane(bars(adjusted_close=[100.0, 100.0 * FACTOR, 100.0, 9_100.0, 9_200.0, 9_300.0])).passed
+
+
+def test_a_day_to_come_in_the_database_leaves_everything_as_it_was(demo_home, tmp_path, say):
+    own = demo_home.copy_with_database(tmp_path)
+    store = own.home / "store" / "krx"
+    kept = [store / "daily_prices.parquet", store / "performance_report" / f"{VARIANT}.html"]
+    before = [path.read_bytes() for path in kept]
+    execute(own.database, "UPDATE daily_prices SET date = '20991231' WHERE rowid = 7")
+    said = say("run", "--home", own.home, "--json")
+    assert said.status == 1
+    assert "2099-12-31" in said.record["failed"]["krx/daily_prices"]
+    assert "krx/technical_features" in said.record["blocked"]
+    assert not said.record["materialized"]
+    assert [path.read_bytes() for path in kept] == before
+    why = say("status", "--home", own.home, "--why", "krx/daily_prices").out
+    assert "the last attempt was refused by dates_in_calendar" in why
+    assert "2099-12-31" in why
+    execute(own.database, "DELETE FROM daily_prices WHERE date = '20991231'")
+    assert say("run", "--home", own.home, "--only", "krx/daily_prices", "--json").record["materialized"]
+    assert "refused" not in say("status", "--home", own.home, "--why", "krx/daily_prices").out
