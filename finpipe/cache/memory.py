@@ -62,8 +62,10 @@ class MemoryCache:
     def get(self, key: str) -> Entry | None:
         """Return the entry under ``key`` if it may still be used, and make it the most recently used."""
         with self._lock:
-            held = self._entries.get(key)
-            return None if held is None else held.entry
+            try:
+                return self._entries[key].entry
+            except KeyError:
+                return None
 
     def put(self, key: str, entry: Entry) -> None:
         """Keep ``entry``, in place of what stood there; too large for the budget of the moment: counted as refused."""

@@ -90,6 +90,10 @@ class RedisStore:
                 evictions=int(stats.get("evicted_keys", 0)),
             )
 
+    def close(self) -> None:
+        """Close the connections."""
+        self._redis.close()
+
 
 @contextmanager
 def _store_errors() -> Iterator[None]:

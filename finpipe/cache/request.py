@@ -58,7 +58,10 @@ Outcome: TypeAlias = Loaded | Absent | Failed
 
 
 class Source(Protocol):
-    """Where values come from when no tier has them: L3, then the provider; called from any thread."""
+    """Where values come from when no tier has them: L3, then the provider; called from any thread.
+
+    A source does not ask the lookup that asked it; functions of a ``ResultsCache``, one to a request, may.
+    """
 
     @property
     def name(self) -> str:

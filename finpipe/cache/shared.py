@@ -126,6 +126,11 @@ class SharedCache:
                     return self._described(found)
         return self._described(TierState(name=NO_STORE))
 
+    def close(self) -> None:
+        """Let go of the stores' connections and files."""
+        for guarded in self._guarded:
+            guarded.store.close()
+
     def _described(self, found: TierState) -> TierState:
         last = self._steps[-1] if self._steps else None
         told = [f"on {self._level}"]

@@ -46,3 +46,7 @@ class Store(Protocol):
     def state(self) -> TierState:
         """Return what it holds. Raises ``StoreError``."""
         ...
+
+    def close(self) -> None:
+        """Let go of connections and files; a later use opens them again."""
+        ...

@@ -46,8 +46,8 @@ class Upkeep:
         size = len(self._requests)
         self._owed = min(size, self._owed + size * (now - self._ticked_at) / self._round)
         self._ticked_at = now
-        due = int(self._owed)
-        self._owed -= due
+        due = int(self._owed + 1e-9)
+        self._owed = max(0.0, self._owed - due)
         places = [(self._next + step) % size for step in range(due)]
         self._next = (self._next + due) % max(size, 1)
         self._prefetcher.propose((self._requests[place] for place in places), urgent=False)
