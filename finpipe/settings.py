@@ -1,7 +1,7 @@
 """Where data lives, which database, and the limits of a study: every setting, documented once.
 
 A setting is looked up in this order: flags of the command, ``FINPIPE_*`` variables, ``finpipe.toml``
-beside the database, the default below.
+beside the database (in the home, where there is no database), the default below.
 """
 
 from __future__ import annotations
@@ -22,7 +22,14 @@ from pydantic_settings import (
 )
 
 CONFIG_NAME = "finpipe.toml"
-OPERATIONAL = frozenset({"home", "database", "store", "workers", "threads"})
+PortfolioObjective = Literal[
+    "max-sharpe", "min-volatility", "target-return", "target-volatility", "risk-parity", "hrp", "min-cvar"
+]
+PortfolioForecast = Literal[
+    "ensemble", "ets", "theta", "arima", "shrunk_mean", "equilibrium", "black_litterman", "prophet"
+]
+PortfolioCovariance = Literal["sample", "ledoit-wolf", "oas", "exponential", "denoised"]
+OPERATIONAL = frozenset({"home", "database", "store", "workers", "threads", "yahoo_mirror"})
 """Settings that say where and how fast, but never what comes out."""
 
 
@@ -106,6 +113,41 @@ class Settings(BaseSettings):
         description="own presets, [preset.NAME] tables that change or add to the built-in ones",
     )
 
+    provider: Literal["yahoo", "parquet", "demo"] = Field(
+        "yahoo", description="portfolio: where daily bars come from; parquet needs bars"
+    )
+    bars: Path | None = Field(
+        None, description="portfolio: parquet file or folder of daily bars; makes the provider parquet"
+    )
+    yahoo_mirror: str | None = Field(
+        None,
+        description="portfolio: HTTP server that answers in place of Yahoo's, e.g. http://127.0.0.1:8000",
+    )
+    groups: dict[str, list[str] | str] = Field(
+        default_factory=dict,
+        description="portfolio: own groups of tickers, each a list or the path of a .csv or .txt file",
+    )
+    history_years: int = Field(
+        5, ge=1, le=100, description="portfolio: years of prices when no start is given"
+    )
+    objective: PortfolioObjective = Field(
+        "max-sharpe", description="portfolio: what weights are optimal for when no objective is given"
+    )
+    forecast: PortfolioForecast = Field("ensemble", description="portfolio: method of expected returns")
+    covariance: PortfolioCovariance = Field("ledoit-wolf", description="portfolio: method of the covariance")
+    min_weight: float = Field(0.0, ge=-1, le=1, description="portfolio: least weight of a ticker, fraction")
+    max_weight: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="portfolio: most weight of a ticker, fraction; 20%, relaxed where infeasible, when not given",
+    )
+
+    @field_validator("bars")
+    @classmethod
+    def _absolute_bars(cls, bars: Path | None) -> Path | None:
+        return None if bars is None else bars.expanduser().resolve()
+
     @field_validator("store")
     @classmethod
     def _absolute_store(cls, store: str | None) -> str | None:
@@ -183,8 +225,9 @@ def load_settings(**flags: object) -> Settings:
     if database:
         given["database"] = Path(str(database)).expanduser().resolve()
     given["home"] = home.expanduser().resolve()
+    folder: Path = given["database"].parent if database else given["home"]
     try:
-        return _with_file(given["database"].parent if database else None)(**given)
+        return _with_file(folder)(**given)
     except ValidationError as error:
         problems = [
             f"{_source_name(item['loc'])}: {item['msg']} (given: {item['input']!r})"
@@ -192,7 +235,7 @@ def load_settings(**flags: object) -> Settings:
         ]
         raise SettingsError("settings cannot be used:\n  " + "\n  ".join(problems)) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise SettingsError(f"{given['database'].parent / CONFIG_NAME} cannot be read: {error}") from error
+        raise SettingsError(f"{folder / CONFIG_NAME} cannot be read: {error}") from error
 
 
 def remember_database(settings: Settings) -> None:
@@ -221,9 +264,9 @@ def _remembered_database(home: Path) -> str | None:
         ) from error
 
 
-def _with_file(folder: Path | None) -> type[Settings]:
-    path = folder / CONFIG_NAME if folder else None
-    if path is None or not path.is_file():
+def _with_file(folder: Path) -> type[Settings]:
+    path = folder / CONFIG_NAME
+    if not path.is_file():
         return Settings
     return type("Settings", (Settings,), {"toml_file": path, "__module__": Settings.__module__})
 

@@ -26,6 +26,7 @@ def estimate_moments(
     tickers: Sequence[str] = (),
     sectors: Mapping[str, str] | None = None,
     views: Sequence[View] = (),
+    reasons: Mapping[str, str] | None = None,
     rules: QualityRules | None = None,
     progress: Progress | None = None,
 ) -> Moments:
@@ -41,6 +42,8 @@ def estimate_moments(
         All that were asked for, so that one without bars is excluded by name.
     sectors
         Sector by ticker, where known.
+    reasons
+        Why there are no bars of a ticker, where the source of the bars said so.
     progress
         Of the statistical forecast models.
 
@@ -50,7 +53,11 @@ def estimate_moments(
         If fewer than two tickers are eligible; says why the others are not.
     """
     eligibility = eligible_tickers(bars, rules, tickers=tickers)
+    known = set(bars["ticker"].unique())
     kept, excluded = eligibility.tickers, eligibility.excluded
+    excluded |= {
+        ticker: why for ticker, why in (reasons or {}).items() if ticker in excluded and ticker not in known
+    }
     if len(kept) < 2:
         raise ProblemError(_too_few(kept, excluded))
     if excluded:
