@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 AGAIN = frozenset({"limited", "busy", "garbled"})
 """Kinds of failure after which a ticker is tried again in its batch; without an answer it waits for the second try."""
 
+READERS = 2
+"""Threads for each request under way, so that charts are read while others are waited for."""
+
 _NO_ANSWER = frozenset({"limited", "busy", "silent"})
 
 
@@ -80,7 +83,7 @@ class YahooBars:
     mirror
         HTTP server that answers in place of Yahoo's, see ``yahoo_client``; None: Yahoo itself.
     batch_size, retry_size
-        Tickers in a batch, at first and in the second try.
+        Tickers in a batch, at first and in the second try; a multiple of ``threads`` leaves none idle.
     threads
         Requests at a time.
     batch_seconds
@@ -98,7 +101,7 @@ class YahooBars:
 
     quarantine: Quarantine | None = None
     mirror: str | None = None
-    batch_size: int = 50
+    batch_size: int = 96
     retry_size: int = 10
     threads: int = 8
     batch_seconds: float = 60.0
@@ -131,7 +134,10 @@ class YahooBars:
             if ticker in kept
         }
         wanted = [ticker for ticker in request.tickers if ticker not in kept]
-        with yahoo_session(self.clock.monotonic, self.request_seconds, self.mirror) as (session, log):
+        with yahoo_session(self.clock.monotonic, self.request_seconds, self.threads, self.mirror) as (
+            session,
+            log,
+        ):
             fetch = _Fetch(self, session, request, progress, done=len(failures))
             missing = fetch.run(wanted, self.batch_size)
             first_try = len(missing)
@@ -188,7 +194,7 @@ class _Fetch:
         tickers = sorted(tickers)
         missing: dict[str, YahooError] = {}
         unanswered = 0
-        with _threads(self.settings.threads) as pool:
+        with _threads(READERS * self.settings.threads) as pool:
             for at in range(0, len(tickers), size):
                 batch = tickers[at : at + size]
                 failed = self._batch(pool, batch)

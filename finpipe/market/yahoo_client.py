@@ -90,8 +90,8 @@ class ListeningSession(requests.Session[requests.Response]):
         Longest time for one request, seconds.
     deadline
         By the clock; no request lasts longer.
-    statuses
-        How many answers there were of each status.
+    slots
+        Charts that may be under way at a time: threads read one while others wait for theirs.
     """
 
     def __init__(self, mirror: str | None) -> None:
@@ -101,7 +101,7 @@ class ListeningSession(requests.Session[requests.Response]):
         self.clock: Callable[[], float] = time.monotonic
         self.request_timeout = 30.0
         self.deadline = math.inf
-        self.statuses: Counter[int] = Counter()
+        self.slots = threading.Semaphore(1)
         self._mute: set[str] = set()
         self._thread_local = threading.local()
 
@@ -115,6 +115,12 @@ class ListeningSession(requests.Session[requests.Response]):
 
     def request(self, method: Any, url: str, *args: Any, **options: Any) -> Any:  # noqa: ANN401 (as the parent)
         """Send a request, but not beyond the deadline; cookie and crumb are not asked for again where none comes."""
+        if CHART in url:
+            with self.slots:
+                return self._send(method, url, *args, **options)
+        return self._send(method, url, *args, **options)
+
+    def _send(self, method: Any, url: str, *args: Any, **options: Any) -> Any:  # noqa: ANN401 (as the parent)
         chart = CHART in url
         place = url.partition("?")[0]
         remaining = self.deadline - self.clock()
@@ -133,7 +139,6 @@ class ListeningSession(requests.Session[requests.Response]):
             if not chart:
                 self._mute.add(place)
             raise
-        self.statuses[response.status_code] += 1
         if chart:
             self._thread_local.heard = _Heard(
                 response.status_code,
@@ -149,7 +154,7 @@ class ListeningSession(requests.Session[requests.Response]):
 
 @contextmanager
 def yahoo_session(
-    clock: Callable[[], float], request_timeout: float, mirror: str | None
+    clock: Callable[[], float], request_timeout: float, slots: int, mirror: str | None
 ) -> Iterator[tuple[ListeningSession, Counter[str]]]:
     """Give yfinance the session of this process and its log a counter; one fetch at a time.
 
@@ -163,6 +168,7 @@ def yahoo_session(
         YfConfig.debug.hide_exceptions = False
         session = _process_session(os.getpid(), mirror)
         session.clock, session.request_timeout = clock, request_timeout
+        session.slots = threading.Semaphore(slots)
         try:
             YfData(session=session)
             yield session, count.levels
