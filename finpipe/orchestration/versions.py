@@ -31,7 +31,7 @@ KEPT_CODE = "modules.json"
 
 DATA_FILES = {
     "finpipe.orchestration.studies": ("presets.toml",),
-    "finpipe.backtest.report.page": ("backtest/report/page.css", "backtest/report/page.js"),
+    "finpipe.page.document": ("page/page.css", "page/page.js"),
 }
 """Package data that belongs to the code of a module."""
 

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import dataclasses
+import doctest
 import itertools
 import json
 import re
 from collections import Counter
-from html.parser import HTMLParser
 from typing import Any
 
 import polars as pl
@@ -13,53 +13,10 @@ import pytest
 
 from finpipe.backtest.performance import Performance
 from finpipe.backtest.report import render_report
-from finpipe.backtest.report.markup import VOID
 from finpipe_tests.backtest import report_sample as sample
+from finpipe_tests.page.browsed import Page
 
 HOSTILE = "{0}%{y}</script><script>alert('x')</script><img src=x onerror=alert(1)>\"&"
-
-
-class Page(HTMLParser):
-    """What a browser would see: elements with their attributes, and the text inside them."""
-
-    def __init__(self, source: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.source = source
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.unbalanced: list[str] = []
-        self.texts: list[tuple[str, str]] = []
-        self.scripts: dict[str | None, str] = {}
-        self._open: list[tuple[str, dict[str, str | None]]] = []
-        self.feed(source)
-        self.unbalanced += [tag for tag, _ in self._open]
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self._open.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        if not self._open or self._open[-1][0] != tag:
-            self.unbalanced.append(tag)
-        else:
-            self._open.pop()
-
-    def handle_data(self, data: str) -> None:
-        tag, attributes = self._open[-1] if self._open else ("", {})
-        if tag == "script":
-            self.scripts[attributes.get("id")] = data
-        elif tag != "style" and data.strip():
-            self.texts.append((tag, data))
-
-    def json(self, identifier: str) -> Any:
-        return json.loads(self.scripts[identifier])
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.elements if name == tag]
-
-    @property
-    def text(self) -> str:
-        return "\n".join(data for _, data in self.texts)
 
 
 def render(performance: Performance, **changes: Any) -> Page:
@@ -332,6 +289,14 @@ def test_a_plain_ranked_list_is_shown_too() -> None:
     table = page.source.split('<table aria-label="Ranked stocks">')[1].split("</table>")[0]
     assert table.count("<tr>") == 3
     assert "000660" in table
+
+
+def test_examples_in_docstrings_hold() -> None:
+    from finpipe.backtest.report import parameters
+
+    result = doctest.testmod(parameters)
+    assert result.attempted > 0
+    assert result.failed == 0
 
 
 def test_a_dataclass_documents_its_own_parameters() -> None:

@@ -1,59 +1,20 @@
-"""Charts of the report as plotly specifications: what is drawn, over what, in which role's colour.
-
-Colours are CSS variables such as ``var(--portfolio)``; the page's script resolves them, so that one
-specification serves light, dark and print. Words around a chart stand in ``sections``.
-"""
+"""Charts of the report: what is drawn, over what, in which role's colour. The words stand in ``sections``."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 import polars as pl
 
 from finpipe.backtest.performance import Performance
-from finpipe.backtest.report import known, numerals, traces
-from finpipe.backtest.report.traces import Json, Panel
+from finpipe.page import known, numerals, traces
+from finpipe.page.chart import Chart
+from finpipe.page.traces import Panel
 
 IC_WINDOW = 63
 """Days of the rolling mean that is drawn through the daily rank IC."""
 
 QUANTILE_NAMES = ("Worst fifth", "Second", "Third", "Fourth", "Best fifth")
-
-
-@dataclass(frozen=True)
-class Chart:
-    """One chart and what is needed to put it on a page.
-
-    Parameters
-    ----------
-    name
-        Identifier, unique on the page.
-    data, layout
-        Traces and layout of plotly.js.
-    alt
-        The chart in words, for people who cannot see it.
-    legend
-        ``(label, role, mark)``: the colour's role and ``line``, ``dot`` or ``block``.
-    log_scale
-        Whether the first vertical axis may be switched to a logarithmic scale.
-    """
-
-    name: str
-    data: list[Json]
-    layout: Json
-    alt: str
-    legend: list[tuple[str, str, str]] = field(default_factory=list)
-    log_scale: bool = False
-
-    @property
-    def height(self) -> int:
-        """Height in pixels."""
-        return int(self.layout["height"])
-
-    def spec(self) -> Json:
-        """Return traces and layout as one JSON object."""
-        return {"data": self.data, "layout": self.layout}
 
 
 def growth(performance: Performance, benchmark_name: str) -> Chart:

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from finpipe.backtest.performance import Performance
-from finpipe.backtest.report import figures, known, numerals, parameters
+from finpipe.backtest.report import figures, parameters
 from finpipe.backtest.report.figures import Figure
-from finpipe.backtest.report.markup import Markup, element, join
+from finpipe.page import known, numerals
+from finpipe.page.markup import Markup, element, join
 
 
 def header(

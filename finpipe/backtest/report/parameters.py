@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
-from finpipe.backtest.report import figures, numerals
-from finpipe.backtest.report.markup import Markup, element, term
+from finpipe.backtest.report import figures
+from finpipe.page import numerals
+from finpipe.page.markup import Markup, element, term
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import polars as pl
 
 from finpipe.backtest.picks import PICKS
-from finpipe.backtest.report import figures, grid, known, numerals
-from finpipe.backtest.report.grid import Formatter
-from finpipe.backtest.report.markup import Markup, element
+from finpipe.backtest.report import figures
+from finpipe.page import grid, known, numerals
+from finpipe.page.grid import Formatter
+from finpipe.page.markup import Markup, element
 
 _LISTS = {
     "buy": ("Buy", "Chosen and weighed by the rules of the study, to be bought at the next open."),

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from finpipe.backtest.performance import Performance
-from finpipe.backtest.report import figures, known, numerals
-from finpipe.backtest.report.palette import DARK, LIGHT, Palette
+from finpipe.backtest.report import figures
+from finpipe.page import known, numerals
+from finpipe.page.palette import DARK, LIGHT, Palette
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

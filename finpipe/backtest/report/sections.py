@@ -5,36 +5,17 @@ Everything is written for somebody who sees such a report for the first time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 
 import polars as pl
 
 from finpipe.backtest.performance import Performance
-from finpipe.backtest.report import charts, figures, known, numerals, parameters, tables
+from finpipe.backtest.report import charts, figures, parameters, tables
 from finpipe.backtest.report import picks as stock_lists
-from finpipe.backtest.report.charts import Chart
-from finpipe.backtest.report.markup import Markup, element, join
-
-
-@dataclass(frozen=True)
-class Section:
-    """A part of the page under one heading; ``charts`` are those that ``body`` has places for."""
-
-    name: str
-    title: str
-    lead: str
-    body: Markup
-    charts: list[Chart] = field(default_factory=list)
-
-
-def contents(sections: Iterable[Section]) -> Markup:
-    """Return the links to the sections."""
-    links = [
-        element("li", element("a", figures.label(section.name), href=f"#{section.name}"))
-        for section in sections
-    ]
-    return element("nav", element("ul", links), aria_label="Sections")
+from finpipe.page import known, numerals
+from finpipe.page.chart import Chart
+from finpipe.page.markup import Markup, element, join
+from finpipe.page.section import Section, block, figure
 
 
 def growth(performance: Performance, benchmark_name: str) -> Section:
@@ -45,8 +26,8 @@ def growth(performance: Performance, benchmark_name: str) -> Section:
         "Lower panel: how far that was below its highest close so far."
     )
     body = join(
-        _figure(chart, "Cumulative return and drawdown", caption),
-        _block("Returns in figures", figures.listing(performance, "returns"), None),
+        figure(chart, "Cumulative return and drawdown", caption),
+        block("Returns in figures", figures.listing(performance, "returns"), None),
     )
     lead = "What became of 1 invested, after commission, tax and slippage."
     return Section("growth", "Growth", lead, body, [chart])
@@ -56,13 +37,13 @@ def calendar(performance: Performance, benchmark_name: str) -> Section:
     """Return the results by year and by month."""
     chart = charts.annual_returns(performance, benchmark_name)
     body = join(
-        _figure(chart, "Return by year", None),
-        _block(
+        figure(chart, "Return by year", None),
+        block(
             "Year by year",
             tables.annual(performance),
             "First and last year may be incomplete; the last column counts their days.",
         ),
-        _block("Month by month", tables.monthly(performance), None),
+        block("Month by month", tables.monthly(performance), None),
     )
     lead = "A result that comes from one good year is worth less than one that comes back every year."
     return Section("calendar", "Year by year", lead, body, [chart])
@@ -81,7 +62,7 @@ def ranking(performance: Performance) -> Section:
             "after day, is a good model. In the lower panel a steady climb means that the ranking worked all the "
             "time, and not only in a few lucky months."
         )
-        parts.append(_figure(chart, "Rank information coefficient (IC)", caption))
+        parts.append(figure(chart, "Rank information coefficient (IC)", caption))
         drawn.append(chart)
     pair = []
     if performance.ic_decay.height:
@@ -89,7 +70,7 @@ def ranking(performance: Performance) -> Section:
         caption = (
             "The mean rank IC when the return is measured over other horizons; the study's own stands out."
         )
-        pair.append(_figure(chart, "Decay over the horizon", caption))
+        pair.append(figure(chart, "Decay over the horizon", caption))
         drawn.append(chart)
     if performance.quantiles.height:
         chart = charts.quantile_returns(performance)
@@ -97,16 +78,16 @@ def ranking(performance: Performance) -> Section:
             "Each day, all stocks are split into five equal groups by rank. If the ranking works, the bars climb "
             "from left to right. Before costs."
         )
-        pair.append(_figure(chart, "Return a year by group", caption))
+        pair.append(figure(chart, "Return a year by group", caption))
         drawn.append(chart)
     parts.append(element("div", pair, class_="pair") if pair else None)
     if performance.quantile_equity.height:
         chart = charts.quantile_growth(performance)
         caption = f"1 held in each group, chosen anew every {horizon} trading days. Before costs."
-        parts.append(_figure(chart, "Growth by group", caption))
+        parts.append(figure(chart, "Growth by group", caption))
         drawn.append(chart)
-    parts.append(_block("Information in figures", figures.listing(performance, "information"), None))
-    parts.append(_block("Groups in figures", figures.listing(performance, "quantiles"), None))
+    parts.append(block("Information in figures", figures.listing(performance, "information"), None))
+    parts.append(block("Groups in figures", figures.listing(performance, "quantiles"), None))
     lead = "Whether the model puts stocks in the right order, before any portfolio is built from it."
     return Section("ranking", "Skill of the ranking", lead, join(*parts), drawn)
 
@@ -118,28 +99,28 @@ def risk(performance: Performance, benchmark_name: str) -> Section:
     if known.has(performance.rolling["sharpe_252d"]):
         chart = charts.rolling(performance)
         drawn.append(chart)
-        pair.append(_figure(chart, "Over time", "Both look back over one year of trading days."))
+        pair.append(figure(chart, "Over time", "Both look back over one year of trading days."))
     else:
         text = "Rolling figures need 252 trading days; this backtest is shorter."
-        pair.append(_block("Over time", element("p", text, class_="caption"), None))
+        pair.append(block("Over time", element("p", text, class_="caption"), None))
     has_benchmark = known.has(performance.daily["benchmark_return"])
     if has_benchmark:
         chart = charts.capture(performance, benchmark_name)
         drawn.append(chart)
         caption = "Each dot is one month. Above the dotted line the portfolio did better than the benchmark."
-        pair.append(_figure(chart, "In rising and in falling months", caption))
+        pair.append(figure(chart, "In rising and in falling months", caption))
     else:
         text = "No benchmark was given, so beta, alpha and up and down capture cannot be computed."
-        pair.append(_block("In rising and in falling months", element("p", text, class_="caption"), None))
+        pair.append(block("In rising and in falling months", element("p", text, class_="caption"), None))
     against = figures.listing(performance, "benchmark") if has_benchmark else None
     table = tables.drawdowns(performance) if performance.drawdowns.height else None
     body = join(
         element("div", pair, class_="pair"),
-        _block(
+        block(
             "Deepest drawdowns", table or element("p", "The portfolio never fell.", class_="caption"), None
         ),
-        _block("Risk in figures", figures.listing(performance, "risk"), None),
-        _block("Against the benchmark", against, None),
+        block("Risk in figures", figures.listing(performance, "risk"), None),
+        block("Against the benchmark", against, None),
     )
     lead = "How rough the way was, and how much of it was the market's."
     return Section("risk", "Risk", lead, body, drawn)
@@ -153,13 +134,13 @@ def trading(performance: Performance) -> Section:
         "Cash is what rules held back, what could not be bought, and what whole shares leave over.",
     ]
     pair = [
-        _figure(chart, title, caption)
+        figure(chart, title, caption)
         for chart, title, caption in zip(drawn, ["Turnover and costs", "Exposure"], captions, strict=True)
     ]
     body = join(
         element("div", pair, class_="pair"),
-        _block("Trading in figures", figures.listing(performance, "trading"), None),
-        _block("Capacity", figures.listing(performance, "capacity"), None),
+        block("Trading in figures", figures.listing(performance, "trading"), None),
+        block("Capacity", figures.listing(performance, "capacity"), None),
     )
     lead = "What it took to hold this portfolio, and how much money it could carry."
     return Section("trading", "Trading", lead, body, drawn)
@@ -191,7 +172,7 @@ def importance(performance: Performance) -> Section | None:
     if known.has(performance.importance["shap_share"]):
         sentences.append("Gain is about the fit to the years before, SHAP about the scores of the test year.")
     title = "Share of each model's gain by feature"
-    body = join(_block(title, tables.importance(performance), " ".join(sentences) or None))
+    body = join(block(title, tables.importance(performance), " ".join(sentences) or None))
     lead = (
         "Each test year has its own model, trained on earlier years only. A feature that matters in every year "
         "points to a stable relation; one that matters once may be chance."
@@ -204,12 +185,12 @@ def significance(performance: Performance) -> Section:
     trials = performance.trials
     tried = "one strategy was" if trials == 1 else f"{trials} strategies were"
     parts = [
-        _block(
+        block(
             "Statistics",
             figures.listing(performance, "significance"),
             f"The deflated Sharpe ratio counts that {tried} tried before this result was chosen.",
         ),
-        _block("Safety checks", tables.safety(performance), None) if performance.safety.height else None,
+        block("Safety checks", tables.safety(performance), None) if performance.safety.height else None,
     ]
     lead = "How likely it is that a result like this comes from luck, from one stock, or from a mistake."
     return Section("significance", "Can it be luck?", lead, join(*parts))
@@ -220,10 +201,10 @@ def picks(frame: pl.DataFrame | None) -> Section | None:
     if frame is None or frame.is_empty():
         return None
     found = stock_lists.lists(frame)
-    blocks = [_block(part.title, part.table, part.caption) for part in found]
+    blocks = [block(part.title, part.table, part.caption) for part in found]
     if stock_lists.buys_nothing(frame):
         text = "Nothing: by the rules of the study all money stays in cash on this day."
-        blocks.insert(0, _block("Buy", element("p", text, class_="caption"), None))
+        blocks.insert(0, block("Buy", element("p", text, class_="caption"), None))
     body = join(blocks)
     day = stock_lists.latest_day(frame)
     when = f"As of the close of {day}: what" if day else "What"
@@ -236,7 +217,7 @@ def setup(study: Mapping[str, object], data: Mapping[str, object]) -> Section:
     lead = "With the same data and these parameters anybody gets these results again."
     own = {name: value for name, value in study.items() if name != "description"}
     groups = [*parameters.groups("Study", own), *parameters.groups("Data", data)]
-    body = join([_block(title, parameters.listing(group), None) for title, group in groups])
+    body = join([block(title, parameters.listing(group), None) for title, group in groups])
     return Section("setup", "Study and data", lead, body)
 
 
@@ -247,44 +228,3 @@ def definitions(performance: Performance) -> Section:
     body = element("div", head, figures.definitions(performance), class_="block")
     lead = "The one table from which the page takes its figures. The download has those of single years too."
     return Section("definitions", "Every figure, defined", lead, body)
-
-
-def _figure(chart: Chart, title: str, caption: str | None) -> Markup:
-    legend = [
-        element("li", element("i", class_=mark, style=f"--mark:var(--{role})"), label)
-        for label, role, mark in chart.legend
-    ]
-    toggle = element(
-        "button", "Log scale", type="button", data_log=chart.name, aria_pressed="false", hidden=True
-    )
-    return element(
-        "figure",
-        element(
-            "div",
-            element("h3", title),
-            element("ul", legend, class_="legend") if legend else None,
-            toggle if chart.log_scale else None,
-            class_="head",
-        ),
-        element(
-            "div",
-            id=f"plot-{chart.name}",
-            class_="plot",
-            role="img",
-            aria_label=chart.alt,
-            style=f"min-height:{chart.height}px",
-        ),
-        element("figcaption", caption) if caption else None,
-    )
-
-
-def _block(title: str, content: Markup | None, caption: str | None) -> Markup | None:
-    if content is None:
-        return None
-    return element(
-        "div",
-        element("div", element("h3", title), class_="head"),
-        content,
-        element("p", caption, class_="caption") if caption else None,
-        class_="block",
-    )

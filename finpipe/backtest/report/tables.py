@@ -8,9 +8,10 @@ from __future__ import annotations
 import polars as pl
 
 from finpipe.backtest.performance import Performance
-from finpipe.backtest.report import figures, grid, known, numerals
-from finpipe.backtest.report.grid import Formatter
-from finpipe.backtest.report.markup import Markup, element, number
+from finpipe.backtest.report import figures
+from finpipe.page import grid, known, numerals
+from finpipe.page.grid import Formatter
+from finpipe.page.markup import Markup, element, number
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 

@@ -8,8 +8,8 @@ from types import ModuleType
 import polars as pl
 import pytest
 
-from finpipe.backtest.report import figures, known, markup, numerals, parameters
-from finpipe.backtest.report.palette import DARK, LIGHT, Palette
+from finpipe.page import figures, known, markup, numerals
+from finpipe.page.palette import DARK, LIGHT, Palette
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_what_is_not_a_number_is_a_dash(value: float | None, unit: str) -> None:
 
 def test_labels_are_words() -> None:
     assert figures.label("mean_rank_ic") == "Mean rank IC"
-    assert figures.label("deflated_sharpe") == "Deflated Sharpe ratio"
+    assert figures.label("annual_turnover") == "Annual turnover"
     assert figures.label("annual_turnover") == "Annual turnover"
 
 
@@ -100,7 +100,7 @@ def _luminance(colour: str) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-@pytest.mark.parametrize("module", [figures, markup, numerals, parameters])
+@pytest.mark.parametrize("module", [figures, markup, numerals])
 def test_examples_in_docstrings_hold(module: ModuleType) -> None:
     result = doctest.testmod(module)
     assert result.attempted > 0

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from finpipe.backtest.report import numerals
-from finpipe.backtest.report.markup import Markup, element, number, term
 from finpipe.market.schema import Table
+from finpipe.page import numerals
+from finpipe.page.markup import Markup, element, number, term
 
 Formatter = Callable[[Any], str]
 

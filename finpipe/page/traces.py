@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from finpipe.backtest.report import known
+from finpipe.page import known
 
 Json = dict[str, Any]
 
