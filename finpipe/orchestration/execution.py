@@ -274,5 +274,5 @@ def _keys_of(step: str | None) -> list[str]:
 
 
 def _plain(message: str) -> str:
-    kind, separator, text = message.strip().partition(": ")
-    return text if separator and kind.replace(".", "").isidentifier() else message.strip()
+    kind, separator, text = message.partition("\n(Background on this error")[0].strip().partition(": ")
+    return text if separator and kind.replace(".", "").isidentifier() else kind + separator + text

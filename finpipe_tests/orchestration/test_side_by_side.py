@@ -3,12 +3,22 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
 
 from finpipe.orchestration import side_by_side
 from finpipe.orchestration.side_by_side import completed
+
+COMMAND = """
+import time
+from finpipe.orchestration import side_by_side
+if __name__ == "__main__":
+    side_by_side.PRELOAD = []
+    list(side_by_side.completed(time.sleep, [60.0, 60.1], 2, lambda task: print(task, flush=True)))
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -83,6 +93,37 @@ def test_an_interrupt_ends_the_workers():
         list(completed(give_way, [30.0, 30.0], 2, interrupt))
     assert time.monotonic() - begun < 20
     assert set(multiprocessing.active_children()) <= before
+
+
+def test_a_command_that_is_killed_takes_its_workers_with_it(tmp_path):
+    script = tmp_path / "command.py"
+    script.write_text(COMMAND, encoding="utf-8")
+    with subprocess.Popen(
+        [sys.executable, str(script)], stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as command:
+        assert command.stdout is not None
+        for _ in range(2):
+            command.stdout.readline()
+        until(lambda: len(forked(command.pid)) == 3)  # the fork server is one of them
+        command.kill()
+        command.wait()
+        until(lambda: not forked(command.pid))
+
+
+def forked(session: int) -> list[str]:
+    """Return the fork server of a session and its workers, as far as they live."""
+    found = subprocess.run(
+        ["ps", "-o", "stat=,pid=,args=", "-s", str(session)], capture_output=True, text=True, check=False
+    )
+    return [line for line in found.stdout.splitlines() if "forkserver" in line and not line.startswith("Z")]
+
+
+def until(condition) -> None:
+    """Wait for a condition."""
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_an_interrupt_while_a_worker_starts_counts_when_it_has_started():
