@@ -2,7 +2,7 @@
 
 SQLite in WAL mode gives what a folder of files would need rules for: writes that happen whole or not at all,
 an index that never disagrees with what is stored, and two processes that don't step on each other. A file
-that SQLite finds damaged is set aside as a whole and begun anew: it is a cache.
+that SQLite finds damaged, or that a full disk leaves no room to change, is begun anew: it is a cache.
 """
 
 from __future__ import annotations
@@ -114,9 +114,7 @@ class DiskStore:
             except sqlite3.OperationalError as error:
                 if not _is_full(error):
                     raise
-                # The disk is full before the budget is: hold half of what there is, and try once more.
-                held = connection.execute("select bytes from total").fetchone()[0]
-                self._insert(connection, key, data, expires_at, max(len(data), held // 2))
+                self._insert_on_full_disk(connection, key, data, expires_at)
 
     def delete(self, key: str) -> None:
         """Forget ``key``."""
@@ -141,7 +139,7 @@ class DiskStore:
         """Return what the file holds, whoever wrote it, and what this process evicted and refused."""
         with self._opened_file() as connection:
             held, entries = connection.execute("select bytes, entries from total").fetchone()
-            rebuilt = f"the file was damaged and begun anew {self._rebuilt} times" if self._rebuilt else ""
+            rebuilt = f"the file was begun anew {self._rebuilt} times" if self._rebuilt else ""
             return TierState(
                 name=self.name,
                 entries=entries,
@@ -179,6 +177,19 @@ class DiskStore:
             connection.execute("insert into body values (?, ?)", (row, data))
         self._evictions += gone
         self._uses.clear()
+
+    def _insert_on_full_disk(
+        self, connection: sqlite3.Connection, key: str, data: bytes, expires_at: float
+    ) -> None:
+        held = connection.execute("select bytes from total").fetchone()[0]
+        try:
+            self._insert(connection, key, data, expires_at, max(len(data), held // 2))
+        except sqlite3.OperationalError as error:
+            if not _is_full(error) or len(data) > held // 2:
+                raise
+            # Deleting needs room for the log of the deletion: without any, only a new file helps.
+            self._begin_anew("the disk is full")
+            self._insert(self._open(), key, data, expires_at, held // 2)
 
     @staticmethod
     def _make_room(connection: sqlite3.Connection, budget: int) -> int:
@@ -218,7 +229,7 @@ class DiskStore:
                 raise StoreError(f"{self.path}: {error}") from error
             except sqlite3.DatabaseError as error:
                 with contextlib.suppress(OSError):
-                    self._begin_anew(error)
+                    self._begin_anew(str(error))
                 raise StoreError(f"{self.path} was damaged: {error}") from error
             except OSError as error:
                 if isinstance(error, StoreError):
@@ -258,20 +269,20 @@ class DiskStore:
             return None
         return os.getpid(), found.st_dev, found.st_ino
 
-    def _begin_anew(self, error: sqlite3.DatabaseError) -> None:
+    def _begin_anew(self, reason: str) -> None:
         from filelock import FileLock
 
-        damaged = self._opened
+        opened = self._opened
         if self._connection is not None:
             self._connection.close()
             self._connection = None
         # Another process may have begun anew already: its file has another stamp and stays.
         with FileLock(self.path.with_suffix(".lock"), timeout=self._wait):
-            if damaged is not None and damaged == self._stamp():
+            if opened is not None and opened == self._stamp():
                 for ending in ("-wal", "-shm", ""):
                     Path(f"{self.path}{ending}").unlink(missing_ok=True)
         self._rebuilt += 1
-        log.warning("the disk cache %s was damaged and is begun anew: %s", self.path.name, error)
+        log.warning("the disk cache %s is begun anew: %s", self.path.name, reason)
 
 
 @contextmanager

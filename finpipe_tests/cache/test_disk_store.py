@@ -182,6 +182,28 @@ def test_a_full_disk_makes_room_among_what_is_kept(tmp_path):
     store.close()
 
 
+def test_a_disk_too_full_to_delete_is_begun_anew(tmp_path, monkeypatch, caplog):
+    store = DiskStore(tmp_path, VirtualClock())
+    for number in range(10):
+        store.put(str(number), b"x" * 5000, FOREVER)
+    insert, full_for = store._insert, [2]
+
+    def full(*arguments):
+        if full_for[0]:
+            full_for[0] -= 1
+            error = sqlite3.OperationalError("database or disk is full")
+            error.sqlite_errorcode = sqlite3.SQLITE_FULL
+            raise error
+        insert(*arguments)
+
+    monkeypatch.setattr(store, "_insert", full)
+    store.put("new", b"1", FOREVER)
+    assert store.get("new") == b"1"
+    assert store.state().entries == 1
+    assert "the disk is full" in caplog.text
+    store.close()
+
+
 def test_something_larger_than_the_budget_is_refused(tmp_path):
     store = DiskStore(tmp_path, VirtualClock(), 100)
     store.put("a", b"x" * 60, FOREVER)
