@@ -63,11 +63,15 @@ class Store:
             ) from error
 
     def write_frame(self, path: UPath, frame: pl.DataFrame) -> int:
-        """Write ``frame`` as parquet; return its size in bytes."""
+        """Write ``frame`` as parquet; return its size in bytes.
+
+        Measured features hardly compress: LZ4 makes files a tenth larger than zstd, in half of the time to write and
+        to read them.
+        """
         return self.write(
             path,
             lambda target: frame.write_parquet(
-                target, compression="zstd", compression_level=1, row_group_size=ROW_GROUP, statistics=True
+                target, compression="lz4", row_group_size=ROW_GROUP, statistics=True
             ),
         )
 
