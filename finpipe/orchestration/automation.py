@@ -18,7 +18,7 @@ SENSOR = "results_follow_backfills"
 INTERVAL_S = 30
 
 
-def conditions(graph: Graph) -> dict[str, dg.AutomationCondition[dg.AssetKey]]:
+def conditions(graph: Graph) -> dict[str, dg.AutomationCondition[dg.AssetKey | dg.AssetCheckKey]]:
     """Return the condition of each asset that follows backfills, by key: results of studies."""
     return dict.fromkeys((key for stage in results(graph) for key in stage.outputs), _after_backfill())
 
@@ -55,7 +55,7 @@ def automation(graph: Graph) -> list[dg.AutomationConditionSensorDefinition]:
     ]
 
 
-def _after_backfill() -> dg.AutomationCondition[dg.AssetKey]:
+def _after_backfill() -> dg.AutomationCondition[dg.AssetKey | dg.AssetCheckKey]:
     """An input came out of a backfill, or is about to be made for that reason, and none is at work any more."""
     from_backfill = dg.AutomationCondition.newly_updated() & (
         dg.AutomationCondition.any_new_update_has_run_tags(tag_keys={BACKFILL})
