@@ -2,6 +2,8 @@
 
 Tickers are spelled as Yahoo spells them. The shipped groups are lists under ``groups/``, each with the date it speaks
 for; an index changes its members several times a year, so a group is a starting point, not a record of membership.
+They were written from public knowledge, not from the files of index providers. ``kospi200`` is not the KOSPI 200 but an
+incomplete approximation of it by large names, fewer than 200: the exchange's list is licensed.
 """
 
 from __future__ import annotations

@@ -102,7 +102,7 @@ def test_duplicates_are_named_in_both_spellings():
         ("sp500", 503, {"AAPL": "Information Technology", "BRK-B": "Financials", "XOM": "Energy"}),
         ("dow30", 30, {"KO": "Consumer Staples"}),
         ("nasdaq100", 101, {"NVDA": "Information Technology"}),
-        ("kospi200", 200, {"005930.KS": "Information Technology", "005490.KS": "Materials"}),
+        ("kospi200", 180, {"005930.KS": "Information Technology", "005490.KS": "Materials"}),
         ("demo", 61, {"TEC01": "Information Technology"}),
     ],
 )
