@@ -6,7 +6,7 @@ import datetime as dt
 import functools
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -100,10 +100,10 @@ def price_source(settings: Settings, *, group: str | None = None) -> PriceSource
     if group == DEMO_GROUP or settings.provider == "demo":
         from finpipe.market.demo_bars import FIRST_DAY, DemoBars
 
-        return PriceSource("demo", DemoBars(), *_kept(folder, "demo", FOR_GOOD), first=FIRST_DAY)
+        return PriceSource("demo", DemoBars(), *_kept(folder, "demo", for_good=True), first=FIRST_DAY)
     from finpipe.market.yahoo import YahooBars
 
-    history, quarantine = _kept(folder, "yahoo", Quarantine.term)
+    history, quarantine = _kept(folder, "yahoo")
     return PriceSource(
         "yahoo", YahooBars(quarantine=quarantine, mirror=settings.yahoo_mirror), history, quarantine
     )
@@ -124,7 +124,8 @@ def chosen_tickers(
     if group is not None:
         return ticker_group(group, own_groups)
     named = canonical_tickers(tickers or ())
-    wanted, sectors = set(named), {}
+    wanted = set(named)
+    sectors: dict[str, str] = {}
     for name in (*SHIPPED_GROUPS, DEMO_GROUP):
         if not wanted:
             break
@@ -308,8 +309,9 @@ def _shipped(name: str) -> TickerGroup:
     return ticker_group(name)
 
 
-def _kept(folder: Path, name: str, term: dt.timedelta) -> tuple[PriceHistory, Quarantine]:
-    return PriceHistory(folder / f"{name}.duckdb"), Quarantine(folder / f"{name}-quarantine.json", term)
+def _kept(folder: Path, name: str, *, for_good: bool = False) -> tuple[PriceHistory, Quarantine]:
+    aside = Quarantine(folder / f"{name}-quarantine.json")
+    return PriceHistory(folder / f"{name}.duckdb"), replace(aside, term=FOR_GOOD) if for_good else aside
 
 
 def _file_source(path: Path, folder: Path) -> PriceSource:
@@ -321,7 +323,9 @@ def _file_source(path: Path, folder: Path) -> PriceSource:
     content = _hash(repr(stats))
     first, last = _extent(path, content)
     name = f"parquet-{path.stem}-{_hash(str(path))}-{content}"
-    return PriceSource("parquet", ParquetBars(path), *_kept(folder, name, FOR_GOOD), first=first, last=last)
+    return PriceSource(
+        "parquet", ParquetBars(path), *_kept(folder, name, for_good=True), first=first, last=last
+    )
 
 
 @functools.lru_cache(maxsize=8)

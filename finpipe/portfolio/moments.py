@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from finpipe.market.daily_bars import Progress
+from finpipe.market.daily_bars import Progress, listed
 from finpipe.portfolio.covariance import covariance
 from finpipe.portfolio.forecast import expected_returns
-from finpipe.portfolio.problem import ProblemError
+from finpipe.portfolio.problem import ProblemError, as_problem
 from finpipe.portfolio.quality import QualityRules, eligible_tickers
 from finpipe.portfolio.requests import MomentsRequest
 from finpipe.portfolio.results import Moments
@@ -65,15 +65,16 @@ def estimate_moments(
     prices = adjusted_prices(bars)
     returns = prices.returns()
     estimated = covariance(returns, request.covariance)
-    stated = [View({ticker: 1.0}, value) for ticker, value in (request.views or {}).items() if ticker in kept]
-    expected = expected_returns(
-        prices,
-        request.forecast,
-        covariance=estimated,
-        views=[*stated, *views] if request.forecast == "black_litterman" else (),
-        risk_free=request.risk_free,
-        progress=progress,
-    )
+    stated = _stated_views(request, kept)
+    with as_problem():
+        expected = expected_returns(
+            prices,
+            request.forecast,
+            covariance=estimated,
+            views=[*stated, *views] if request.forecast == "black_litterman" else (),
+            risk_free=request.risk_free,
+            progress=progress,
+        )
     last = bars.group_by("ticker", maintain_order=True).agg(pl.col("date").max(), pl.col("close").last())
     return Moments(
         tickers=kept,
@@ -81,11 +82,20 @@ def estimate_moments(
         covariance=estimated,
         returns=returns,
         excluded=excluded,
-        notices=(*expected.notices, *estimated.repaired),
+        notices=(*_unused_views(request, excluded), *expected.notices, *estimated.repaired),
         sectors={ticker: sector for ticker, sector in (sectors or {}).items() if ticker in set(kept)},
         prices=dict(last.select("ticker", "close").iter_rows()),
         as_of=last["date"].max(),  # type: ignore[arg-type]
     )
+
+
+def _stated_views(request: MomentsRequest, kept: Sequence[str]) -> list[View]:
+    return [View({ticker: 1.0}, value) for ticker, value in (request.views or {}).items() if ticker in kept]
+
+
+def _unused_views(request: MomentsRequest, excluded: Mapping[str, str]) -> tuple[str, ...]:
+    unused = [ticker for ticker in request.views or {} if ticker in excluded]
+    return (f"the views on {listed(unused)} play no part, as these tickers were left out",) if unused else ()
 
 
 def _too_few(kept: Sequence[str], excluded: Mapping[str, str]) -> str:

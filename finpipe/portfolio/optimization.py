@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from finpipe.portfolio.allocation import whole_shares
-from finpipe.portfolio.frontier import efficient_frontier
+from finpipe.portfolio.efficient_frontier import efficient_frontier
 from finpipe.portfolio.optimizer import optimal_weights
 from finpipe.portfolio.problem import Problem
 from finpipe.portfolio.requests import FrontierRequest, MomentsRequest, OptimizeRequest

@@ -6,7 +6,8 @@ Checks that need no solver stand here; those that do (the highest reachable retu
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -34,6 +35,17 @@ class ProblemError(ValueError):
 
 class InfeasibleError(ProblemError):
     """No portfolio meets the request; the message names the limits that clash and what would work."""
+
+
+@contextmanager
+def as_problem() -> Iterator[None]:
+    """Within it, a value that a computation refuses is a request that makes no sense: ``ProblemError``."""
+    try:
+        yield
+    except ProblemError:
+        raise
+    except ValueError as error:
+        raise ProblemError(str(error)) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

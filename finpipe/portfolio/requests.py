@@ -103,6 +103,14 @@ class MomentsRequest(GroupRequest):
     )
     l2: Share = Field(0.0, ge=0, description="annual variance added for concentration; 0: none")
 
+    @model_validator(mode="after")
+    def _views_are_used(self) -> Self:
+        if self.views and self.forecast != "black_litterman":
+            raise ValueError(
+                f"views belong to the forecast black_litterman, not to {self.forecast}: choose it, or leave them out"
+            )
+        return self
+
 
 class OptimizeRequest(MomentsRequest):
     """Which weights are optimal."""
@@ -116,13 +124,15 @@ class OptimizeRequest(MomentsRequest):
     confidence: Share = Field(0.95, gt=0, lt=1, description="level of the conditional value at risk")
     budget: Share | None = Field(None, gt=0, description="money to buy whole shares for")
     benchmark: Ticker | None = Field(None, description="ticker to compare with; the group's own if not given")
-    frontier_points: int = Field(0, ge=0, le=200, description="points of the efficient frontier; 0: none")
+    frontier_points: int = Field(
+        0, ge=0, le=200, description="points of the efficient frontier, 3 or more; 0: none"
+    )
 
 
 class FrontierRequest(MomentsRequest):
     """Which expected return is to be had at which volatility."""
 
-    points: int = Field(50, ge=2, le=200, description="points between least volatility and highest return")
+    points: int = Field(50, ge=3, le=200, description="points between least volatility and highest return")
 
 
 class AnalyzeRequest(Request):
@@ -152,5 +162,7 @@ class BenchmarkRequest(Request):
 
     weights: WeightByTicker = Field(description="weight by ticker, fractions")
     budget: Share = Field(10_000.0, gt=0, description="money at the start")
-    benchmark: Ticker = Field("^GSPC", description="ticker to compare with")
+    benchmark: Ticker | None = Field(
+        None, description="ticker to compare with; the index of the tickers' exchange if not given"
+    )
     risk_free: Share = Field(0.0, gt=-0.5, lt=1, description="risk-free rate, fraction a year")

@@ -14,8 +14,8 @@ from finpipe.portfolio.requests import FrontierRequest, OptimizeRequest
 if TYPE_CHECKING:
     from finpipe.portfolio.allocation import Allocation
     from finpipe.portfolio.covariance import Covariance
+    from finpipe.portfolio.efficient_frontier import Frontier
     from finpipe.portfolio.forecast import ExpectedReturns
-    from finpipe.portfolio.frontier import Frontier
     from finpipe.portfolio.returns import Returns
 
 

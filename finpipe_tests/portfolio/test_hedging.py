@@ -5,7 +5,7 @@ import datetime as dt
 import numpy as np
 import pytest
 
-from finpipe.portfolio.hedge import hedge, strength
+from finpipe.portfolio.hedging import hedge, strength
 from finpipe.portfolio.returns import Returns, simple_returns
 from finpipe_tests.portfolio.sample_bars import real_bars, weekdays
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from finpipe.portfolio.frontier import efficient_frontier
+from finpipe.portfolio.efficient_frontier import efficient_frontier
 from finpipe.portfolio.optimizer import optimal_weights
 from finpipe.portfolio.problem import Problem, ProblemError
 from finpipe_tests.portfolio.plain_problems import PlainMarket

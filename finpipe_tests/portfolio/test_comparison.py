@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from finpipe.portfolio.benchmark import benchmark_portfolio
+from finpipe.portfolio.comparison import benchmark_portfolio
 from finpipe.portfolio.problem import ProblemError
 
 NONE = np.nan
