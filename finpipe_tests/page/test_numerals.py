@@ -53,7 +53,6 @@ def test_what_is_not_a_number_is_a_dash(value: float | None, unit: str) -> None:
 def test_labels_are_words() -> None:
     assert figures.label("mean_rank_ic") == "Mean rank IC"
     assert figures.label("annual_turnover") == "Annual turnover"
-    assert figures.label("annual_turnover") == "Annual turnover"
 
 
 def test_known_values_ignore_null_and_nan() -> None:

@@ -17,36 +17,6 @@ IC_WINDOW = 63
 QUANTILE_NAMES = ("Worst fifth", "Second", "Third", "Fourth", "Best fifth")
 
 
-def growth(performance: Performance, benchmark_name: str) -> Chart:
-    """Return the growth of 1 and the drawdown below it, of portfolio and benchmark."""
-    daily = performance.daily
-    dates = traces.days(daily)
-    drawn = [
-        traces.line(dates, daily["equity"], "Portfolio", "portfolio", hover="%{y:.2f}×", width=2)
-        | {"zorder": 1},
-        traces.area(dates, daily["drawdown"], "Portfolio drawdown", "loss", axis="y2"),
-    ]
-    legend = [("Portfolio", "portfolio", "line"), ("Drawdown", "loss", "block")]
-    alt = f"Growth of 1: the portfolio ends at {numerals.decimal(known.last(daily['equity']))}"
-    if known.has(daily["benchmark_equity"]):
-        equity, drawdown = daily["benchmark_equity"], daily["benchmark_drawdown"]
-        below = f"{benchmark_name} drawdown"
-        drawn = [
-            drawn[0],
-            traces.line(dates, equity, benchmark_name, "benchmark", hover="%{y:.2f}×"),
-            drawn[1],
-            traces.line(dates, drawdown, below, "benchmark", hover="%{y:.1%}", axis="y2", width=1),
-        ]
-        legend.insert(1, (benchmark_name, "benchmark", "line"))
-        alt += f", {benchmark_name} at {numerals.decimal(known.last(equity))}"
-    alt += f". The deepest drawdown is {numerals.percent(known.smallest(daily['drawdown']))}."
-    panels = [
-        Panel(traces.axis(ticksuffix="×", nticks=7), "Growth of 1", 0.68),
-        Panel(traces.axis(",.2~%", rangemode="tozero", nticks=4), "Below the latest high", 0.32),
-    ]
-    return Chart("growth", drawn, traces.layout(460, *panels, days=dates), alt, legend, log_scale=True)
-
-
 def annual_returns(performance: Performance, benchmark_name: str) -> Chart:
     """Return bars of each calendar year's return beside the benchmark's."""
     annual = performance.annual

@@ -14,13 +14,14 @@ from finpipe.backtest.report import charts, figures, parameters, tables
 from finpipe.backtest.report import picks as stock_lists
 from finpipe.page import known, numerals
 from finpipe.page.chart import Chart
+from finpipe.page.growth import growth as growth_chart
 from finpipe.page.markup import Markup, element, join
 from finpipe.page.section import Section, block, figure
 
 
 def growth(performance: Performance, benchmark_name: str) -> Section:
     """Return the growth of the portfolio."""
-    chart = charts.growth(performance, benchmark_name)
+    chart = growth_chart(performance.daily, benchmark_name)
     caption = (
         "Upper panel: what 1 invested before the first day had become at each close. "
         "Lower panel: how far that was below its highest close so far."
