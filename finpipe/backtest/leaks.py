@@ -58,9 +58,11 @@ def feature_leaks(
     label = pl.col(f"realized_return_{horizon}d").cast(pl.Float64)
     known = realized.select(*keys, realized=label).drop_nulls("realized")
     if days is not None:
-        known = known.filter(pl.col("date").is_in(_spread(known["date"].unique().sort(), days).implode()))
+        chosen = _spread(known["date"].unique().sort(), days).implode()
+        known, features = (frame.filter(pl.col("date").is_in(chosen)) for frame in (known, features))
     joined = features.select(*keys, *given).join(known, on=keys, maintain_order="left")
-    rows = [(name, *_mean_rank_ic(joined, name)) for name in given]
+    measured = pl.collect_all([_daily_rank_ics(joined, name) for name in given])
+    rows = [(name, *_mean_and_t(daily)) for name, daily in zip(given, measured, strict=True)]
     schema = {"feature": pl.String, "mean_rank_ic": pl.Float64, "t": pl.Float64, "days": pl.Int32}
     table = pl.DataFrame(rows, schema=schema, orient="row")
     size = pl.col("mean_rank_ic").abs()
@@ -79,8 +81,9 @@ def _spread(dates: pl.Series, count: int) -> pl.Series:
     return dates.gather([position * len(dates) // count for position in range(count)])
 
 
-def _mean_rank_ic(joined: pl.DataFrame, name: str) -> tuple[float | None, float | None, int]:
-    daily = (
+def _daily_rank_ics(joined: pl.DataFrame, name: str) -> pl.LazyFrame:
+    """Return mean and deviation of the daily rank ICs of a feature, and the number of days that have one."""
+    return (
         joined.lazy()
         .select("date", "realized", value=pl.col(name).cast(pl.Float64).fill_nan(None))
         .drop_nulls("value")
@@ -88,8 +91,10 @@ def _mean_rank_ic(joined: pl.DataFrame, name: str) -> tuple[float | None, float 
         .agg(n=pl.len(), ic=pl.corr(pl.col("value").rank(), pl.col("realized").rank()))
         .filter((pl.col("n") >= FEWEST_STOCKS) & pl.col("ic").is_not_nan())
         .select(mean=pl.col("ic").mean(), deviation=pl.col("ic").std(), days=pl.len().cast(pl.Int32))
-        .collect()
     )
+
+
+def _mean_and_t(daily: pl.DataFrame) -> tuple[float | None, float | None, int]:
     mean, deviation, days = daily.row(0)
     if mean is None or deviation is None:
         return mean, None, days
