@@ -5,6 +5,7 @@ The only place of the package that looks ahead. Whether a label may be trained o
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
@@ -31,6 +32,7 @@ Positions: TypeAlias = NDArray[np.int64]
 LABEL_LIMIT = 0.5
 """Largest gain or loss that a label shows, fraction."""
 
+_HORIZONS_AT_A_TIME = 2  # much of the work on one is done by one thread; each needs a dozen arrays
 _ROWS_PER_PIECE = 50_000  # arrays of a piece stay in the processor's cache
 _NEVER = np.iinfo(np.int64).max
 _READ = ("market", "volume", "adjusted_open", "adjusted_close")
@@ -97,7 +99,7 @@ def forward_returns(
     stocks
         ``krx/stocks`` with the delisting dates; None relies on where the rows end.
     threads
-        How many threads rank; None for one per processor. The result does not depend on it.
+        How many threads work; None for one per processor. The result does not depend on it.
 
     Returns
     -------
@@ -124,7 +126,9 @@ def forward_returns(
     if rank_scope == "universe" and universe is None:
         raise ValueError("labels are ranked within the universe, but none is given; or use rank_scope market")
     prices = daily_prices.lazy().select(*KEYS, *_READ).collect()
-    path = _PricePath(prices, stocks, max(horizons), threads)
+    side_by_side = min(_HORIZONS_AT_A_TIME, threads or os.cpu_count() or 1)
+    each = max((threads or os.cpu_count() or 1) // side_by_side, 1)
+    path = _PricePath(prices, stocks, max(horizons), each)
     keys = prices.select(KEYS)[path.rows]
     packed, rows_of = packed_keys(keys), "the traded rows of krx/daily_prices"
     require_same_rows("krx/rolling_beta", beta, packed, rows_of)
@@ -136,11 +140,12 @@ def forward_returns(
     members = None
     if rank_scope == "universe" and universe is not None:
         members = row_positions("krx/universe", universe, packed, rows_of)
-    ranking = _Ranking(keys, members, sector, threads)
+    ranking = _Ranking(keys, members, sector, each)
     rolling_beta = beta["rolling_beta"].cast(pl.Float64).to_numpy()
 
-    columns = keys.get_columns()
-    for horizon in sorted(set(horizons)):
+    made: dict[int, list[pl.Series]] = {}
+
+    def add_labels(horizon: int) -> None:
         realized = path.returns(horizon, delisting_return)
         label = np.clip(realized, -LABEL_LIMIT, LABEL_LIMIT)
         market = ranking.date_median(label)
@@ -150,11 +155,15 @@ def forward_returns(
         residual_rank, sector_rank = ranking.rank(residual), ranking.sector_rank(label)
         alpha = np.subtract(label, market, out=market)
         arrays = (label, realized, alpha, residual, rank, rank, residual_rank, sector_rank)
-        columns += [
+        made[horizon] = [
             pl.Series(column.name, np.asarray(array, dtype=np.float32), nan_to_null=True)
             for column, array in zip(_columns(horizon), arrays, strict=True)
         ]
-    return pl.DataFrame(columns)
+
+    run(add_labels, sorted(set(horizons)), side_by_side)
+    return pl.DataFrame(
+        [*keys.get_columns(), *(column for horizon in sorted(made) for column in made[horizon])]
+    )
 
 
 class _PricePath:
