@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from finpipe.cli import database, home, reference, research, studies
+from finpipe.cli import database, home, portfolio, reference, research, studies
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C."""
@@ -34,9 +34,16 @@ for verb in (
     home.ui,
     studies.variants,
     studies.clean,
+    portfolio.optimize,
+    portfolio.frontier,
+    portfolio.analyze,
+    portfolio.hedge,
+    portfolio.benchmark,
 ):
     app.command()(verb)
 app.add_typer(database.app, name="database")
+app.add_typer(portfolio.prices, name="prices")
+app.add_typer(portfolio.portfolios, name="portfolios")
 
 
 def main() -> None:

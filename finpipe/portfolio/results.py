@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from finpipe.portfolio.plain import plain, plain_frontier
 from finpipe.portfolio.requests import FrontierRequest, OptimizeRequest
 
 if TYPE_CHECKING:
@@ -95,28 +96,31 @@ class OptimizedPortfolio:
         return self.moments.excluded
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values: what ``finpipe optimize --json`` prints."""
-        return {
-            "weights": dict(self.weights),
-            "expected_return": self.expected_return,
-            "volatility": self.volatility,
-            "sharpe": self.sharpe,
-            "risk_contributions": dict(self.risk_contributions),
-            "excluded": dict(self.excluded),
-            "notices": list(self.notices),
-            "allocation": None
-            if self.allocation is None
-            else {
-                "shares": dict(self.allocation.shares),
-                "spent": self.allocation.spent,
-                "left": self.allocation.left,
-            },
-            "as_of": self.moments.as_of.isoformat(),
-            "tickers": len(self.moments.tickers),
-            "seconds": self.seconds.get("total", 0.0),
-            "stages": dict(self.seconds),
-            "request": self.request.model_dump(mode="json", exclude_none=True),
-        }
+        """Return plain values: what ``finpipe optimize --json`` prints. A number that is none is null."""
+        found: dict[str, Any] = plain(
+            {
+                "weights": self.weights,
+                "expected_return": self.expected_return,
+                "volatility": self.volatility,
+                "sharpe": self.sharpe,
+                "risk_contributions": self.risk_contributions,
+                "excluded": self.excluded,
+                "fallbacks": self.moments.expected.fallbacks,
+                "notices": self.notices,
+                "allocation": self.allocation
+                and {
+                    "shares": self.allocation.shares,
+                    "spent": self.allocation.spent,
+                    "left": self.allocation.left,
+                },
+                "as_of": self.moments.as_of,
+                "tickers": len(self.moments.tickers),
+                "seconds": self.seconds.get("total", 0.0),
+                "stages": self.seconds,
+                "request": self.request,
+            }
+        )
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,3 +132,7 @@ class FrontierResult:
     frontier: Frontier
     notices: tuple[str, ...]
     seconds: Mapping[str, float] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values: the points with their weights, and the figures of the one of the best Sharpe ratio."""
+        return plain_frontier(self)

@@ -1,0 +1,567 @@
+"""Verbs of the portfolio line: weights, frontier, one ticker, hedges, benchmarks, prices, saved portfolios."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from finpipe.cli.options import Home, Json, print_json
+from finpipe.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from finpipe.portfolio.answers import Told
+    from finpipe.portfolio.results import OptimizedPortfolio
+    from finpipe.portfolio.saved_portfolios import SavedPortfolio
+
+BAD_REQUEST = 2
+"""Exit status when a request makes no sense or cannot be met."""
+
+REPORT_POINTS = 30
+"""Points of the frontier in a report."""
+
+prices = typer.Typer(help="Look after the prices that the home keeps.", no_args_is_help=True)
+portfolios = typer.Typer(help="Look after saved portfolios.", no_args_is_help=True)
+
+Tickers = Annotated[str | None, typer.Option(help="Tickers in Yahoo's spelling, e.g. AAPL,MSFT,BRK-B.")]
+Group = Annotated[
+    str | None,
+    typer.Option(
+        help="Group of tickers: sp500, dow30, nasdaq100, kospi200, demo, an own one, or a .csv or .txt file."
+    ),
+]
+Start = Annotated[
+    str | None, typer.Option(help="First day, included.", show_default="five years before the end")
+]
+End = Annotated[
+    str | None, typer.Option(help="Last day, included.", show_default="the last finished session")
+]
+Provider = Annotated[str | None, typer.Option(help="yahoo, parquet or demo.", show_default="the setting")]
+Bars = Annotated[
+    Path | None, typer.Option(help="Parquet file or folder of daily bars; makes the provider parquet.")
+]
+RiskFree = Annotated[
+    float | None, typer.Option(help="Risk-free rate, fraction a year.", show_default="the setting")
+]
+Forecast = Annotated[
+    str | None,
+    typer.Option(
+        help="Expected returns: ensemble, ets, theta, arima, shrunk_mean, equilibrium, black_litterman, prophet.",
+        show_default="the setting",
+    ),
+]
+Covariance = Annotated[
+    str | None,
+    typer.Option(help="sample, ledoit-wolf, oas, exponential or denoised.", show_default="the setting"),
+]
+MinWeight = Annotated[
+    float | None, typer.Option(help="Least weight of a ticker, fraction.", show_default="0")
+]
+MaxWeight = Annotated[
+    float | None,
+    typer.Option(help="Most weight of a ticker, fraction.", show_default="0.2, relaxed where infeasible"),
+]
+SectorLimit = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Most weight of a sector, or least and most: Energy=0.1 or Energy=0.05:0.1; repeatable."
+    ),
+]
+View = Annotated[
+    list[str] | None,
+    typer.Option(help="For black_litterman: expected return a year, e.g. AAPL=0.12; repeatable."),
+]
+Ridge = Annotated[float | None, typer.Option("--l2", help="Annual variance added for concentration.")]
+Against = Annotated[
+    str | None, typer.Option("--benchmark", help="Ticker to compare with.", show_default="the group's index")
+]
+
+
+def optimize(
+    tickers: Tickers = None,
+    group: Group = None,
+    objective: Annotated[
+        str | None,
+        typer.Option(
+            help="max-sharpe, min-volatility, target-return, target-volatility, risk-parity, hrp or min-cvar.",
+            show_default="the setting",
+        ),
+    ] = None,
+    target_return: Annotated[float | None, typer.Option(help="Return to reach, fraction a year.")] = None,
+    target_volatility: Annotated[
+        float | None, typer.Option(help="Volatility to keep, fraction a year.")
+    ] = None,
+    start: Start = None,
+    end: End = None,
+    forecast: Forecast = None,
+    covariance: Covariance = None,
+    risk_free: RiskFree = None,
+    min_weight: MinWeight = None,
+    max_weight: MaxWeight = None,
+    sector_limit: SectorLimit = None,
+    view: View = None,
+    l2: Ridge = None,
+    current: Annotated[
+        str | None, typer.Option(help="Portfolio held now: the name of a saved one, or a JSON file.")
+    ] = None,
+    cost: Annotated[float | None, typer.Option(help="Fraction of the traded value lost in trading.")] = None,
+    max_turnover: Annotated[float | None, typer.Option(help="Most of the sum of changes of weights.")] = None,
+    confidence: Annotated[float | None, typer.Option(help="Level of the CVaR, e.g. 0.95.")] = None,
+    budget: Annotated[float | None, typer.Option(help="Money to buy whole shares for.")] = None,
+    benchmark: Against = None,
+    save: Annotated[str | None, typer.Option(help="Keep the portfolio under this name.")] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace a saved one of that name.")] = False,
+    report: Annotated[
+        Path | None, typer.Option(help="HTML file of the report.", show_default="in the home")
+    ] = None,
+    with_report: Annotated[bool, typer.Option("--write-report/--no-report", help="Write a report.")] = True,
+    provider: Provider = None,
+    bars: Bars = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Find the optimal weights of tickers or of a group, and write a report.
+
+    [dim]Examples:[/dim]
+      finpipe optimize --group sp500 --risk-free 0.03 --max-weight 0.2 --budget 100000
+      finpipe optimize --tickers AAPL,MSFT,KO --objective min-volatility --start 2012-01-01 --end 2016-12-31
+      finpipe optimize --group demo --target-return 0.1 --sector-limit Energy=0.1 --save mine
+      finpipe optimize --tickers AAPL,MSFT,KO --provider parquet --bars prices.parquet --json
+    """
+    from finpipe import console
+
+    with _stated():
+        from finpipe.portfolio import answers
+        from finpipe.portfolio.requests import OptimizeRequest
+
+        settings = load_settings(home=home, provider=provider, bars=bars)
+        request = answers.requested(
+            OptimizeRequest,
+            settings,
+            **_wanted(tickers, group, start, end),
+            **_estimated(forecast, covariance, risk_free, view),
+            **_limited(min_weight, max_weight, sector_limit, l2),
+            objective=objective,
+            target_return=target_return,
+            target_volatility=target_volatility,
+            current_weights=_portfolio(current, settings).weights if current else None,
+            cost=cost,
+            max_turnover=max_turnover,
+            confidence=confidence,
+            budget=budget,
+            benchmark=benchmark,
+            frontier_points=REPORT_POINTS if with_report else 0,
+        )
+        with _progress(as_json) as told:
+            found = answers.answer_optimize(request, settings, progress=told)
+            page = None
+            if with_report:
+                told("report", 0.0)
+                page = _write_report(found, report or _page(settings, found))
+        kept = _save(found, save, settings, replace=replace) if save else None
+        if as_json:
+            print_json({**found.to_json(), "report": page and str(page), "saved": kept and str(kept)})
+            return
+        console.show_portfolio(found)
+        if kept:
+            console.say(f"saved: {kept}")
+        if page:
+            console.say(f"report: {page}")
+
+
+def frontier(
+    tickers: Tickers = None,
+    group: Group = None,
+    points: Annotated[int, typer.Option(help="Portfolios on the frontier.")] = 50,
+    start: Start = None,
+    end: End = None,
+    forecast: Forecast = None,
+    covariance: Covariance = None,
+    risk_free: RiskFree = None,
+    min_weight: MinWeight = None,
+    max_weight: MaxWeight = None,
+    sector_limit: SectorLimit = None,
+    view: View = None,
+    l2: Ridge = None,
+    provider: Provider = None,
+    bars: Bars = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Show which return is to be had at which volatility.
+
+    [dim]Examples:[/dim]
+      finpipe frontier --group dow30 --points 20
+      finpipe frontier --tickers AAPL,MSFT,KO --risk-free 0.03 --json
+    """
+    from finpipe import console
+
+    with _stated():
+        from finpipe.portfolio import answers
+        from finpipe.portfolio.requests import FrontierRequest
+
+        settings = load_settings(home=home, provider=provider, bars=bars)
+        request = answers.requested(
+            FrontierRequest,
+            settings,
+            **_wanted(tickers, group, start, end),
+            **_estimated(forecast, covariance, risk_free, view),
+            **_limited(min_weight, max_weight, sector_limit, l2),
+            points=points,
+        )
+        with _progress(as_json) as told:
+            found = answers.answer_frontier(request, settings, progress=told)
+        if as_json:
+            print_json(found.to_json())
+        else:
+            console.show_frontier(found)
+
+
+def analyze(
+    ticker: Annotated[str, typer.Argument(help="Ticker in Yahoo's spelling, e.g. AAPL or 005930.KS.")],
+    start: Start = None,
+    end: End = None,
+    forecast: Annotated[
+        str | None, typer.Option(help="ensemble, ets, theta, arima or prophet.", show_default="ensemble")
+    ] = None,
+    benchmark: Against = None,
+    risk_free: RiskFree = None,
+    provider: Provider = None,
+    bars: Bars = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Show how one ticker has done and where a forecast would take it.
+
+    [dim]Examples:[/dim]
+      finpipe analyze AAPL
+      finpipe analyze 005930.KS --forecast ets --start 2015-01-01
+    """
+    from finpipe import console
+
+    with _stated():
+        from finpipe.portfolio import answers
+        from finpipe.portfolio.plain import plain
+        from finpipe.portfolio.requests import AnalyzeRequest
+
+        settings = load_settings(home=home, provider=provider, bars=bars)
+        request = answers.requested(
+            AnalyzeRequest,
+            settings,
+            ticker=ticker,
+            start=start,
+            end=end,
+            forecast=forecast,
+            benchmark=benchmark,
+            risk_free=risk_free,
+        )
+        with _progress(as_json) as told:
+            found = answers.answer_analyze(request, settings, progress=told)
+        if as_json:
+            print_json(plain(found))
+        else:
+            console.show_analysis(found)
+
+
+def hedge(
+    first: Annotated[str, typer.Argument(help="Ticker that is held.")],
+    second: Annotated[str, typer.Argument(help="Ticker that may hedge it.")],
+    start: Start = None,
+    end: End = None,
+    provider: Provider = None,
+    bars: Bars = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Show whether one ticker hedges another, and how much of it would.
+
+    [dim]Example:[/dim]  finpipe hedge KO PEP
+    """
+    from finpipe import console
+
+    with _stated():
+        from finpipe.portfolio import answers
+        from finpipe.portfolio.plain import plain
+        from finpipe.portfolio.requests import HedgeRequest
+
+        settings = load_settings(home=home, provider=provider, bars=bars)
+        request = answers.requested(HedgeRequest, settings, first=first, second=second, start=start, end=end)
+        with _progress(as_json) as told:
+            found = answers.answer_hedge(request, settings, progress=told)
+        if as_json:
+            print_json(plain(found))
+        else:
+            console.show_hedge(found)
+
+
+def benchmark(
+    portfolio: Annotated[str, typer.Argument(help="Name of a saved portfolio, or a JSON file with weights.")],
+    start: Start = None,
+    end: End = None,
+    budget: Annotated[float | None, typer.Option(help="Money at the start.", show_default="10,000")] = None,
+    benchmark: Against = None,
+    risk_free: RiskFree = None,
+    provider: Provider = None,
+    bars: Bars = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Show how a portfolio, bought and held, would have done beside an index and the risk-free rate.
+
+    [dim]Examples:[/dim]
+      finpipe benchmark PORTFOLIO.json
+      finpipe benchmark mine --start 2020-01-01 --benchmark ^GSPC --risk-free 0.03
+    """
+    from finpipe import console
+
+    with _stated():
+        from finpipe.portfolio import answers
+        from finpipe.portfolio.plain import plain
+        from finpipe.portfolio.requests import BenchmarkRequest
+
+        settings = load_settings(home=home, provider=provider, bars=bars)
+        request = answers.requested(
+            BenchmarkRequest,
+            settings,
+            weights=_portfolio(portfolio, settings).weights,
+            start=start,
+            end=end,
+            budget=budget,
+            benchmark=benchmark,
+            risk_free=risk_free,
+        )
+        with _progress(as_json) as told:
+            found = answers.answer_benchmark(request, settings, progress=told)
+        if as_json:
+            print_json(plain(found))
+        else:
+            console.show_benchmark(found)
+
+
+@prices.command("update")
+def update_prices(
+    tickers: Tickers = None,
+    group: Group = None,
+    start: Start = None,
+    end: End = None,
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="Fetch everything again, tickers in quarantine too.")
+    ] = False,
+    provider: Provider = None,
+    bars: Bars = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Fetch what the home lacks of the prices of tickers or a group.
+
+    [dim]Examples:[/dim]
+      finpipe prices update --group sp500
+      finpipe prices update --tickers AAPL,MSFT --start 2010-01-01
+    """
+    from finpipe import console
+
+    with _stated():
+        from finpipe.portfolio import answers
+        from finpipe.portfolio.requests import GroupRequest
+
+        settings = load_settings(home=home, provider=provider, bars=bars)
+        request = answers.requested(GroupRequest, settings, **_wanted(tickers, group, start, end))
+        with _progress(as_json) as told:
+            report = answers.answer_update(request, settings, progress=told, refresh=refresh)
+        if as_json:
+            print_json(console.update_record(report))
+        else:
+            console.show_update(report)
+        if report.frame.height and len(report.failures) == report.frame.height:
+            raise typer.Exit(1)
+
+
+@prices.command("status")
+def prices_status(home: Home = None, as_json: Json = False) -> None:
+    """Show what prices the home keeps, source by source.
+
+    [dim]Example:[/dim]  finpipe prices status
+    """
+    from finpipe import console
+
+    with _stated():
+        records = console.history_records(load_settings(home=home).home / "prices")
+        if as_json:
+            print_json(records)
+        else:
+            console.show_histories(records)
+
+
+@portfolios.command("list")
+def list_portfolios(home: Home = None, as_json: Json = False) -> None:
+    """Show the saved portfolios, the latest first.
+
+    [dim]Example:[/dim]  finpipe portfolios list
+    """
+    from finpipe import console
+
+    with _stated():
+        from finpipe.portfolio.plain import plain
+
+        found, damaged = _saved(load_settings(home=home)).list()
+        if as_json:
+            print_json({"portfolios": plain(found), "damaged": damaged})
+        else:
+            console.show_saved(found, damaged)
+
+
+@portfolios.command("delete")
+def delete_portfolio(name: Annotated[str, typer.Argument(help="Its name.")], home: Home = None) -> None:
+    """Delete a saved portfolio.
+
+    [dim]Example:[/dim]  finpipe portfolios delete mine
+    """
+    from finpipe import console
+
+    with _stated():
+        _saved(load_settings(home=home)).delete(name)
+        console.say(f"deleted: {name}")
+
+
+@contextmanager
+def _stated() -> Iterator[None]:
+    """What is wrong with a request is a sentence, and the exit status 2."""
+    from finpipe import console
+    from finpipe.market.daily_bars import ProviderError
+    from finpipe.market.tickers import TickerError
+    from finpipe.portfolio.problem import ProblemError
+    from finpipe.portfolio.saved_portfolios import SavedPortfolioError
+    from finpipe.settings import SettingsError
+
+    try:
+        yield
+    except (ProblemError, TickerError, ProviderError, SavedPortfolioError, SettingsError, OSError) as error:
+        console.complain(str(error))
+        raise typer.Exit(BAD_REQUEST) from error
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Told]:
+    from finpipe import console
+
+    if quiet:
+        yield lambda _stage, _share: None
+        return
+    with console.progress() as bar:
+        yield bar.advance
+
+
+def _wanted(tickers: str | None, group: str | None, start: str | None, end: str | None) -> dict[str, Any]:
+    named = None if tickers is None else [ticker for ticker in tickers.split(",") if ticker.strip()]
+    return {"tickers": named, "group": group, "start": start, "end": end}
+
+
+def _estimated(
+    forecast: str | None, covariance: str | None, risk_free: float | None, views: list[str] | None
+) -> dict[str, Any]:
+    return {
+        "forecast": forecast,
+        "covariance": covariance,
+        "risk_free": risk_free,
+        "views": {
+            name: _number(text, "view", "AAPL=0.12") for name, text in _pairs(views, "view", "AAPL=0.12")
+        }
+        or None,
+    }
+
+
+def _limited(
+    min_weight: float | None, max_weight: float | None, sectors: list[str] | None, l2: float | None
+) -> dict[str, Any]:
+    limits: dict[str, float | tuple[float, float]] = {}
+    for name, text in _pairs(sectors, "sector-limit", "Energy=0.1"):
+        least, colon, most = text.rpartition(":")
+        limits[name] = (
+            (
+                _number(least, "sector-limit", "Energy=0.05:0.1"),
+                _number(most, "sector-limit", "Energy=0.05:0.1"),
+            )
+            if colon
+            else _number(most, "sector-limit", "Energy=0.1")
+        )
+    return {"min_weight": min_weight, "max_weight": max_weight, "sector_limits": limits, "l2": l2}
+
+
+def _pairs(texts: list[str] | None, option: str, example: str) -> Iterator[tuple[str, str]]:
+    from finpipe.portfolio.problem import ProblemError
+
+    for text in texts or ():
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise ProblemError(f"--{option} {text!r} is not of the form {example}")
+        yield name.strip(), value.strip()
+
+
+def _number(text: str, option: str, example: str) -> float:
+    from finpipe.portfolio.problem import ProblemError
+
+    try:
+        return float(text)
+    except ValueError:
+        raise ProblemError(f"--{option}: {text!r} is no number; the form is {example}") from None
+
+
+def _saved(settings: Settings) -> Any:  # noqa: ANN401 (SavedPortfolios, loaded where it is used)
+    from finpipe.portfolio.saved_portfolios import SavedPortfolios
+
+    return SavedPortfolios(settings.home / "portfolios")
+
+
+def _portfolio(name: str, settings: Settings) -> SavedPortfolio:
+    """The portfolio of a JSON file, or the saved one of a name."""
+    from finpipe.portfolio.saved_portfolios import read_portfolio
+
+    path = Path(name).expanduser()
+    found: SavedPortfolio = (
+        read_portfolio(path) if path.suffix == ".json" or path.is_file() else _saved(settings).load(name)
+    )
+    return found
+
+
+def _save(found: OptimizedPortfolio, name: str, settings: Settings, *, replace: bool) -> Path:
+    from finpipe.portfolio.plain import plain
+    from finpipe.portfolio.saved_portfolios import SavedPortfolio
+
+    portfolio = SavedPortfolio(
+        id=name,
+        weights=dict(found.weights),
+        prices={ticker: found.moments.prices[ticker] for ticker in found.weights},
+        expected_return=plain(found.expected_return),
+        volatility=plain(found.volatility),
+        sharpe=plain(found.sharpe),
+        saved_at=dt.datetime.now(dt.UTC),
+        metadata={"request": plain(found.request), "as_of": plain(found.moments.as_of)},
+    )
+    kept: Path = _saved(settings).save(portfolio, replace=replace)
+    return kept
+
+
+def _page(settings: Settings, found: OptimizedPortfolio) -> Path:
+    """Where a report goes when nobody says: named after what was asked, so that the same question replaces it."""
+    import hashlib
+
+    request = found.request
+    if request.group:
+        what = Path(request.group).stem
+    elif len(found.moments.tickers) <= 4:
+        what = "-".join(found.moments.tickers)
+    else:
+        what = "tickers-" + hashlib.sha256(",".join(sorted(request.tickers or ())).encode()).hexdigest()[:8]
+    return settings.home / "reports" / "portfolio" / f"{what}-{request.objective}.html"
+
+
+def _write_report(found: OptimizedPortfolio, path: Path) -> Path:
+    from finpipe.portfolio.report import write_report
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_report(found, path)
+    return path.resolve()
