@@ -139,7 +139,7 @@ def changes() -> list[Change]:
         with closing(sqlite3.connect(place.database)) as connection, connection:
             connection.execute(
                 "UPDATE index_daily_prices SET closing_index = closing_index * 1.01 "
-                "WHERE rowid = (SELECT max(rowid) FROM index_daily_prices)"
+                "WHERE index_code = 'KOSPI_코스피_200' AND date = (SELECT max(date) FROM index_daily_prices)"
             )
 
     def nothing(_: Place) -> None:

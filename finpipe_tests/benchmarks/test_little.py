@@ -9,6 +9,8 @@ from rich.console import Console
 from finpipe_tests.benchmarks import little
 from finpipe_tests.benchmarks.little import PANEL, PRICE_FEATURES, Change, Timing
 
+LEVELS = "SELECT index_code, date, closing_index FROM index_daily_prices"
+
 
 @pytest.fixture
 def copies(demo_market):
@@ -19,16 +21,16 @@ def copies(demo_market):
 def test_every_change_can_be_made_and_leaves_the_originals_alone(copies, demo_market):
     before = {path: path.read_bytes() for path in copies.folder.rglob("*.py")}
     with closing(sqlite3.connect(demo_market)) as connection:
-        original = connection.execute("SELECT max(rowid), closing_index FROM index_daily_prices").fetchone()
+        original = connection.execute(LEVELS).fetchall()
     for change in little.changes():
         change.make(copies)
     edited = {path.name for path, content in before.items() if path.read_bytes() != content}
     assert edited == {"beta.py", "rolling.py"}
-    query = "SELECT max(rowid), closing_index FROM index_daily_prices"
     with closing(sqlite3.connect(demo_market)) as connection:
-        assert connection.execute(query).fetchone() == original
+        assert connection.execute(LEVELS).fetchall() == original
     with closing(sqlite3.connect(copies.database)) as connection:
-        assert connection.execute(query).fetchone() != original
+        changed = set(connection.execute(LEVELS).fetchall()) - set(original)
+    assert len(changed) == 1
 
 
 def test_a_text_that_is_not_there_is_named(copies):
