@@ -1,0 +1,131 @@
+"""Killed at random moments: every asset is its old version or its new one, and the next run makes the rest."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from finpipe.orchestration.result_tables import ResultTables
+from finpipe_tests.demo_home import environment, finpipe
+from finpipe_tests.faults.wreck import (
+    assert_each_is_old_or_new,
+    assert_nothing_is_left_over,
+    contents,
+    kill_after,
+    start,
+)
+
+RUN = ("run", "--preset", "quick")
+BACKFILL = ("backfill", "--preset", "quick", "--years", "2021-2024")
+CHANGED = {"FINPIPE_MIN_PRICE": "2000", "FINPIPE_TRAIN_YEARS": "2", "FINPIPE_WORKERS": "4"}
+"""Settings that make the universe stale, and with it most of what follows; four years can be tested with them."""
+ROWS = 60_000
+WRITER = f"""
+import sys
+import polars as pl
+from pathlib import Path
+from finpipe.orchestration.result_tables import ResultTables
+tables = ResultTables(Path(sys.argv[1]))
+version = int(sys.argv[2])
+while True:
+    version += 1
+    tables.replace("krx/backtest", "mine", pl.DataFrame({{"row": range({ROWS}), "version": [version] * {ROWS}}}))
+    print(version, flush=True)
+"""
+
+pytestmark = pytest.mark.timeout(600)
+
+
+def record(arguments, home):
+    done = finpipe(*arguments, "--home", home, "--json", **CHANGED)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def undisturbed(demo_home, tmp_path_factory):
+    """What comes of a run if nobody disturbs it."""
+    home = demo_home.copy(tmp_path_factory.mktemp("undisturbed") / "home").home
+    assert not record(RUN, home)["failed"]
+    return contents(home)
+
+
+def test_a_run_and_who_waits_for_it_goes_on(own_home, undisturbed):
+    moments = random.Random(20_240_102)
+    home, old = own_home.home, contents(own_home.home)
+    killed = 0
+    for said in (1, 4):
+        process = start(*RUN, "--home", home, **CHANGED)
+        killed += kill_after(process, said, moments.uniform(0.0, 1.5))
+        assert_each_is_old_or_new(contents(home), old, undisturbed)
+    assert killed, "there was nothing to kill"
+
+    first = start(*RUN, "--home", home, **CHANGED)
+    assert first.stderr is not None
+    first.stderr.readline()
+    os.killpg(first.pid, signal.SIGSTOP)
+    second = start(*RUN, "--home", home, **CHANGED)
+    assert second.stderr is not None
+    assert f"process {first.pid} has been working in" in second.stderr.readline()
+    kill_after(first, 0, 0.0)
+    _, said = second.communicate(timeout=300)
+    assert second.returncode == 0, said
+    assert contents(home) == undisturbed
+    assert_nothing_is_left_over(home)
+    assert record(RUN, home)["materialized"] == []
+
+
+def test_a_backfill_with_four_years_in_flight(own_home, undisturbed):
+    moments = random.Random(20_240_103)
+    home, old = own_home.home, contents(own_home.home)
+    forced = (*BACKFILL, "--force")
+    for lines, until, alone in ((1, "krx/test_window[2024]", False), (1, "", True), (2, "", False)):
+        process = start(*forced, "--home", home, **CHANGED)
+        assert kill_after(process, lines, moments.uniform(0.0, 0.5), alone=alone, until=until), (
+            "it was not at work"
+        )
+        assert_each_is_old_or_new(contents(home), old, undisturbed)
+    assert not record(BACKFILL, home)["failed"]
+    years = {name for name in undisturbed if "yearly_" in name and "quick" in name}
+    found = contents(home)
+    assert len(years) == 4 * 3
+    assert {name: found[name] for name in years} == {name: undisturbed[name] for name in years}
+    assert_nothing_is_left_over(home)
+
+
+def test_the_writer_of_result_tables(tmp_path):
+    moments = random.Random(20_240_104)
+    tables = ResultTables(tmp_path / "finpipe.duckdb", patience=5)
+    rows = pl.DataFrame({"row": range(ROWS), "version": [0] * ROWS})
+    tables.replace("krx/backtest", "mine", rows)
+    tables.replace("krx/backtest", "other", rows)
+    version = 0
+    for _ in range(6):
+        writer = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(tables.path), str(version)],
+            env=environment({}),
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        assert writer.stdout is not None
+        said = [writer.stdout.readline() for _ in range(moments.randint(1, 3))]
+        time.sleep(moments.uniform(0.0, 0.1))
+        os.killpg(writer.pid, signal.SIGKILL)
+        said += writer.communicate()[0].splitlines()
+        found = tables.read("krx/backtest", "mine")
+        last, version = int(said[-1]), found["version"][0]
+        assert version in {last, last + 1}, "what was committed stays, what was not is as it was or whole"
+        assert_frame_equal(found, rows.with_columns(version=pl.lit(version, pl.Int64)))
+        assert_frame_equal(tables.read("krx/backtest", "other"), rows)
+    tables.replace("krx/backtest", "mine", rows)
+    assert_frame_equal(tables.read("krx/backtest", "mine"), rows)
+    assert [path.name for path in tmp_path.iterdir()] == ["finpipe.duckdb"]
