@@ -1,1 +1,4 @@
-"""The service: an HTTP interface to prices, portfolios and the results of the research line, and one page."""
+"""The service: finpipe over HTTP, with a page, from caches that answer at once and workers that compute.
+
+It reads what the home holds as files; it neither runs nor imports the orchestration.
+"""
