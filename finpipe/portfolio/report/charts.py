@@ -15,7 +15,7 @@ from finpipe.portfolio.report.subject import UNKNOWN_SECTOR, Subject
 from finpipe.portfolio.returns import Floats
 
 BARS = 25
-"""Holdings that are drawn one by one; the rest is one bar."""
+"""Holdings that are drawn, the largest; the table has all."""
 FAR = 3.0
 """A ticker this many times as volatile as the median one is left out of the chart of the frontier."""
 
@@ -23,7 +23,8 @@ FAR = 3.0
 def allocation(subject: Subject) -> Chart:
     """Return the weights as bars, largest first."""
     held = subject.held
-    names, weights = _largest(held, "weight")
+    held = held.head(BARS)
+    names, weights = held["ticker"].to_list(), held["weight"].to_list()
     bars = _bars(names, weights, "Weight", ["portfolio" if value >= 0 else "loss" for value in weights])
     layout = _bar_layout(len(names), [weights])
     listed = ", ".join(
@@ -34,9 +35,8 @@ def allocation(subject: Subject) -> Chart:
 
 def risk(subject: Subject) -> Chart:
     """Return each holding's share of the risk beside its weight."""
-    held = subject.held.sort(pl.col("risk").abs(), descending=True)
-    names, risks = _largest(held, "risk")
-    _, weights = _largest(held, "weight")
+    held = subject.held.sort(pl.col("risk").abs(), "ticker", descending=[True, False]).head(BARS)
+    names, risks, weights = (held[name].to_list() for name in ("ticker", "risk", "weight"))
     drawn = [
         _bars(names, weights, "Weight", "benchmark"),
         _bars(names, risks, "Share of risk", "portfolio"),
@@ -148,16 +148,6 @@ def correlation(names: Sequence[str], matrix: Floats) -> Chart:
         f"{numerals.decimal(float(pairs.max()), 2)}."
     )
     return Chart("correlation-map", [data], layout, alt)
-
-
-def _largest(frame: pl.DataFrame, column: str) -> tuple[list[str], list[float]]:
-    """Tickers and values of the first rows, and of all others together."""
-    top, rest = frame.head(BARS), frame.slice(BARS)
-    names, values = top["ticker"].to_list(), top[column].to_list()
-    if rest.height:
-        names.append(f"{rest.height} others")
-        values.append(float(rest[column].sum()))
-    return names, values
 
 
 def _bars(names: Sequence[str], values: Sequence[float], name: str, role: str | Sequence[str]) -> Json:

@@ -37,7 +37,7 @@ def render(portfolio: OptimizedPortfolio) -> str:
         header(subject, found),
         [
             sections.allocation(subject, found),
-            sections.frontier(subject),
+            sections.frontier(subject, found),
             sections.risk(subject, found),
             sections.backtest(subject, found),
             sections.forecasts(subject),

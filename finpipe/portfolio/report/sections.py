@@ -5,7 +5,10 @@ Everything is written for somebody who sees such a report for the first time.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+
+import polars as pl
 
 from finpipe.page import figures as shown
 from finpipe.page import numerals
@@ -31,7 +34,7 @@ def allocation(subject: Subject, found: Figures) -> Section:
     chart = charts.allocation(subject)
     sectors = subject.sectors
     body = join(
-        figure(chart, "Weights", None),
+        figure(chart, "Weights", _beyond(subject, "weight", "of the portfolio")),
         block("Holdings", tables.positions(subject), None),
         block("By sector", tables.sectors(sectors), None) if sectors is not None else None,
         block("Whole shares", shown.listing(found.values(), "shares"), None),
@@ -40,7 +43,7 @@ def allocation(subject: Subject, found: Figures) -> Section:
     return Section("allocation", "Allocation", "What to hold, and how much of it.", body, [chart])
 
 
-def frontier(subject: Subject) -> Section:
+def frontier(subject: Subject, found: Figures) -> Section:
     """Return the efficient frontier with the portfolio among single tickers."""
     line = subject.frontier
     chart, left_out = charts.frontier(subject, line)
@@ -60,6 +63,7 @@ def frontier(subject: Subject) -> Section:
     body = join(
         figure(chart, "Efficient frontier", " ".join(sentences)),
         element("div", table, class_="block") if table else None,
+        block("By forecast", shown.listing(found.values(), "expectation"), None),
     )
     lead = (
         "Where the portfolio stands between risk and return. Both are estimates: forecasts err by more than the "
@@ -79,7 +83,8 @@ def risk(subject: Subject, found: Figures) -> Section:
             "A holding whose bar of risk is longer than its bar of weight makes the portfolio rougher than its money "
             "says; one with a negative share calms it. The numbers stand in the table of holdings."
         )
-        parts.append(figure(chart, "Contributions to risk", caption))
+        beyond = _beyond(subject, "risk", "of the risk")
+        parts.append(figure(chart, "Contributions to risk", f"{caption} {beyond}" if beyond else caption))
     if subject.held.height > 1:
         names = subject.likest_side_by_side(subject.held["ticker"].head(MAPPED).to_list())
         matrix = subject.correlation(names)
@@ -159,7 +164,7 @@ def exclusions(subject: Subject) -> Section:
     count = len(subject.portfolio.excluded)
     lead = "Tickers whose prices are too few, too old, too thin or not to be believed do not enter the optimisation."
     content = (
-        block(f"{count} excluded", tables.exclusions(subject), None)
+        block(f"{count} excluded", tables.exclusions(subject), _shared_reasons(subject))
         if count
         else element("p", "None: every ticker that was asked for took part.", class_="caption")
     )
@@ -195,6 +200,22 @@ def definitions(found: Figures) -> Section:
     return Section(
         "definitions", "Every figure, defined", "The one table from which the page takes its figures.", body
     )
+
+
+def _beyond(subject: Subject, column: str, what: str) -> str | None:
+    """Say what the holdings that a chart does not draw come to."""
+    rest = subject.held.sort(pl.col(column).abs(), descending=True).slice(charts.BARS)
+    if rest.is_empty():
+        return None
+    share = numerals.percent(float(rest[column].sum()), 1)
+    return f"Drawn are the {charts.BARS} largest; the {rest.height} others make up {share} {what}."
+
+
+def _shared_reasons(subject: Subject) -> str | None:
+    """Count the reasons that several tickers share, the commonest first."""
+    counts = Counter(subject.portfolio.excluded.values()).most_common(FEW)
+    shared = [f"{reason.rstrip('.')}: {count} tickers." for reason, count in counts if count > 1]
+    return " ".join(shared) or None
 
 
 def _definition(description: str | None) -> str | None:
