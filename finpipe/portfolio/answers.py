@@ -250,7 +250,7 @@ def answer_update(
         start = work.source.first
     if refresh:
         work.source.quarantine.release(work.group.tickers, work.now)
-    index = default_benchmark(work.source, request.group, work.group.tickers)
+    index = None if work.source.last else default_benchmark(work.source, request.group, work.group.tickers)
     tickers = dict.fromkeys((*work.group.tickers, *([index] if index else [])))
     return work.source.history.update(
         work.source.provider, BarRequest(tuple(tickers), start, end), work.now, work.fetching, refresh=refresh
@@ -313,7 +313,7 @@ class _Work:
         reason = failures[index] if index in tickers else failures.pop(index)
         if benchmark is not None and index not in tickers:
             raise ProblemError(
-                f"there are no prices of the benchmark {index}: {reason}; name another, or none"
+                f"there are no prices of the benchmark {index}: {reason}; name another, or leave it out"
             )
         return MarketBars(
             found.bars, failures, (*found.notices, f"no comparison with {index}: {reason}")

@@ -365,9 +365,8 @@ def _hash(text: str) -> str:
 
 
 def _years_before(day: dt.date, years: int) -> dt.date:
-    """The day after the same day ``years`` earlier, so that the period is as long; the 1st of March for a leap day."""
+    """The same day ``years`` earlier; the 28th of February for a leap day."""
     try:
-        before = day.replace(year=day.year - years)
+        return day.replace(year=day.year - years)
     except ValueError:
-        return dt.date(day.year - years, 3, 1)
-    return before + dt.timedelta(days=1)
+        return dt.date(day.year - years, 2, 28)

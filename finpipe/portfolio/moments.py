@@ -100,7 +100,9 @@ def _unused_views(request: MomentsRequest, excluded: Mapping[str, str]) -> tuple
 
 def _too_few(kept: Sequence[str], excluded: Mapping[str, str]) -> str:
     left = f"only {kept[0]} is" if kept else "no ticker is"
-    reasons = "; ".join(f"{ticker}: {reason}" for ticker, reason in list(excluded.items())[:SHOWN])
+    reasons = "; ".join(
+        f"{ticker}: {reason.rstrip('.')}" for ticker, reason in list(excluded.items())[:SHOWN]
+    )
     more = f"; and {len(excluded) - SHOWN} more" if len(excluded) > SHOWN else ""
     why = f" Left out: {reasons}{more}." if excluded else ""
     return (

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import polars as pl
 
+from finpipe.market.daily_bars import listed
 from finpipe.portfolio.allocation import whole_shares
 from finpipe.portfolio.efficient_frontier import efficient_frontier
 from finpipe.portfolio.optimizer import optimal_weights
@@ -96,6 +97,7 @@ def optimize_moments(
         risk_contributions={tickers[at]: float(solution.risk_contributions[at]) for at in order},
         notices=(
             *moments.notices,
+            *_idle_limits(moments, request),
             *solution.notices,
             *(allocation.notices if allocation else ()),
         ),
@@ -129,6 +131,16 @@ def frontier_of_moments(
         request=request,
         moments=moments,
         frontier=frontier,
-        notices=(*moments.notices, *frontier.notices),
+        notices=(*moments.notices, *_idle_limits(moments, request), *frontier.notices),
         seconds={**stages, "total": sum(stages.values())},
+    )
+
+
+def _idle_limits(moments: Moments, request: MomentsRequest) -> tuple[str, ...]:
+    there = sorted(set(moments.sectors.values()))
+    idle = [sector for sector in request.sector_limits if sector not in there]
+    if not idle:
+        return ()
+    return (
+        f"no ticker is in {listed(idle)}, so that limit does nothing; the sectors here are {listed(there, 12)}",
     )
