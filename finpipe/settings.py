@@ -12,7 +12,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -29,7 +29,22 @@ PortfolioForecast = Literal[
     "ensemble", "ets", "theta", "arima", "shrunk_mean", "equilibrium", "black_litterman", "prophet"
 ]
 PortfolioCovariance = Literal["sample", "ledoit-wolf", "oas", "exponential", "denoised"]
-OPERATIONAL = frozenset({"home", "database", "store", "workers", "threads", "yahoo_mirror"})
+OPERATIONAL = frozenset(
+    {
+        *("home", "database", "store", "workers", "threads", "yahoo_mirror"),
+        *("redis_url", "cache_memory", "cache_disk"),
+        *(
+            "serve_host",
+            "serve_port",
+            "serve_token",
+            "serve_workers",
+            "serve_rate",
+            "serve_body",
+            "serve_tickers",
+        ),
+        *("serve_seconds", "serve_job_seconds", "serve_warm"),
+    }
+)
 """Settings that say where and how fast, but never what comes out."""
 
 
@@ -141,6 +156,37 @@ class Settings(BaseSettings):
         gt=0,
         le=1,
         description="portfolio: most weight of a ticker, fraction; 20%, relaxed where infeasible, when not given",
+    )
+
+    redis_url: str | None = Field(
+        None,
+        description="cache: Redis that processes share, e.g. redis://127.0.0.1:6379/0; the disk if not given",
+    )
+    cache_memory: int = Field(1_024, ge=1, description="cache: memory of a process for it, MiB")
+    cache_disk: int = Field(4_096, ge=1, description="cache: disk for it, MiB")
+    serve_host: str = Field(
+        "127.0.0.1", description="service: address to listen on; beyond loopback needs a token"
+    )
+    serve_port: int = Field(8321, ge=0, le=65_535, description="service: port; 0: any that is free")
+    serve_token: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="service: bearer token that every request must carry; none on loopback",
+    )
+    serve_workers: int = Field(
+        default_factory=lambda: (os.cpu_count() or 1) + 1,
+        ge=2,
+        description="service: processes that compute; one is kept free of long computations",
+    )
+    serve_rate: float = Field(
+        500, gt=0, description="service: requests a second of one client, in the long run"
+    )
+    serve_body: int = Field(1_024, ge=1, description="service: largest body of a request, KiB")
+    serve_tickers: int = Field(2_000, ge=1, description="service: most tickers of one request")
+    serve_seconds: float = Field(60, gt=0, description="service: longest time that an answer may take")
+    serve_job_seconds: float = Field(600, gt=0, description="service: longest time that a job may take")
+    serve_warm: bool = Field(
+        default=True, description="service: compute common portfolios and popular analyses before they are asked for"
     )
 
     @field_validator("bars")

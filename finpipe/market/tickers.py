@@ -64,6 +64,8 @@ def canonical_ticker(text: str) -> str:
     TickerError
         If the text is empty, is a path or holds characters that no ticker has.
     """
+    if not isinstance(text, str):
+        raise TickerError(f"{text!r} is no ticker: give texts such as AAPL or 005930.KS")
     ticker = text.strip().upper()
     if not ticker:
         raise TickerError("a ticker is empty; give symbols such as AAPL or 005930.KS")
@@ -86,6 +88,8 @@ def canonical_tickers(texts: Iterable[str]) -> tuple[str, ...]:
     """
     if isinstance(texts, str):
         raise TickerError(f"expected a list of tickers, got the text {texts!r}; split it at its commas first")
+    if not isinstance(texts, Iterable):
+        raise TickerError(f"expected a list of tickers, got {texts!r}")
     spelled: dict[str, str] = {}
     for text in texts:
         ticker = canonical_ticker(text)
