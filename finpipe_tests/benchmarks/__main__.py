@@ -8,6 +8,7 @@ import sys
 BENCHMARKS = {
     "krx": "market database to training panel, against plain pandas",
     "little": "the command after little has changed, and Dagster's share of a cold run",
+    "portfolio": "kept prices to weights, frontier and analysis, against skfolio",
 }
 
 
