@@ -70,11 +70,13 @@
   document.body.append(tip);
   const hide = (term) => {
     if (term.dataset.title) term.title = term.dataset.title;
+    term.removeAttribute("aria-describedby");
     tip.hidden = true;
   };
   const show = (term) => {
     if (term.title) term.dataset.title = term.title;
     term.removeAttribute("title");
+    term.setAttribute("aria-describedby", tip.id);
     tip.textContent = term.dataset.title;
     tip.hidden = false;
     const box = term.getBoundingClientRect();
