@@ -186,7 +186,8 @@ class Settings(BaseSettings):
     serve_seconds: float = Field(60, gt=0, description="service: longest time that an answer may take")
     serve_job_seconds: float = Field(600, gt=0, description="service: longest time that a job may take")
     serve_warm: bool = Field(
-        default=True, description="service: compute common portfolios and popular analyses before they are asked for"
+        default=True,
+        description="service: compute common portfolios and popular analyses before they are asked for",
     )
 
     @field_validator("bars")
@@ -231,9 +232,9 @@ class Settings(BaseSettings):
         return self.store or str(self.home / "store")
 
     @property
-    def config_file(self) -> Path | None:
-        """Where settings and presets can be written down: beside the database, if there is one."""
-        return None if self.database is None else self.database.parent / CONFIG_NAME
+    def config_file(self) -> Path:
+        """Where settings and presets can be written down: beside the database, or in the home if there is none."""
+        return (self.home if self.database is None else self.database.parent) / CONFIG_NAME
 
     @property
     def duckdb_path(self) -> Path:

@@ -36,7 +36,7 @@ EXAMPLE = """
 _NOTHING = object()
 
 
-def show_presets(presets: Mapping[str, Mapping[str, Any]], config_file: Path | None) -> None:
+def show_presets(presets: Mapping[str, Mapping[str, Any]], config_file: Path) -> None:
     """Print presets: the plain one in full, of the others what they do differently, and how to change them."""
     plain = presets[PLAIN]
     for name in (PLAIN, *(name for name in presets if name != PLAIN)):
@@ -53,11 +53,10 @@ def show_presets(presets: Mapping[str, Mapping[str, Any]], config_file: Path | N
             if changed:
                 values = ", ".join(f"{key} = {_toml(value)}" for key, value in changed.items())
                 terminal.out.print(f"  {part}: {values}", markup=False, soft_wrap=True)
-    where = "finpipe.toml beside the database" if config_file is None else str(config_file)
     terminal.out.print()
     terminal.out.print(f"{PLAIN} is shown in full, of the others what differs from it.")
     terminal.out.print(
-        f"To change one or add your own, write to {where}, e.g.:", markup=False, soft_wrap=True
+        f"To change one or add your own, write to {config_file}, e.g.:", markup=False, soft_wrap=True
     )
     terminal.out.print(EXAMPLE, markup=False)
     terminal.out.print("`finpipe presets NAME` shows every parameter and what it means.")
@@ -89,7 +88,7 @@ def show_settings(settings: Settings) -> None:
         table.add_row(name, f"FINPIPE_{name.upper()}", str(getattr(settings, name)), spec.description or "")
     terminal.out.print(table)
     say(
-        "a setting is looked up in this order: flags, variables, finpipe.toml beside the database, the default"
+        f"a setting is looked up in this order: flags, variables, {escape(str(settings.config_file))}, the default"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -322,7 +323,8 @@ def _file_source(path: Path, folder: Path) -> PriceSource:
     stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file()]
     content = _hash(repr(stats))
     first, last = _extent(path, content)
-    name = f"parquet-{path.stem}-{_hash(str(path))}-{content}"
+    title = re.sub(r"[^A-Za-z0-9_-]+", "-", path.stem)[:40]
+    name = f"parquet-{title}-{_hash(str(path))}-{content}"
     return PriceSource(
         "parquet", ParquetBars(path), *_kept(folder, name, for_good=True), first=first, last=last
     )
