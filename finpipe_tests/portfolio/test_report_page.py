@@ -11,11 +11,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
 from finpipe.market.daily_bars import BarRequest
 from finpipe.market.demo_bars import DEMO_INDEX, DemoBars, demo_group
+from finpipe.portfolio.hierarchical import leaf_order
 from finpipe.portfolio.moments import estimate_moments
 from finpipe.portfolio.optimization import optimize_moments
 from finpipe.portfolio.report import render, write_report
@@ -168,6 +170,9 @@ def test_the_heat_map_has_the_correlations_of_the_holdings(page: Page, portfolio
     assert drawn["x"] == drawn["y"]
     covariance = portfolio.moments.covariance
     place = {ticker: at for at, ticker in enumerate(covariance.tickers)}
+    held = list(portfolio.weights)
+    at = [place[ticker] for ticker in held]
+    assert drawn["x"] == [held[leaf] for leaf in leaf_order(covariance.matrix[np.ix_(at, at)])]
     first, last = drawn["y"][0], drawn["x"][-1]
     assert drawn["z"][0][-1] == pytest.approx(covariance.correlation[place[first], place[last]], abs=1e-3)
     assert all(row[at] == 1 for at, row in enumerate(drawn["z"]))
