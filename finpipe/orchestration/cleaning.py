@@ -18,7 +18,7 @@ from upath import UPath
 from finpipe.orchestration import links, partitions
 from finpipe.orchestration.graph import Graph
 from finpipe.orchestration.io_managers import SIZE
-from finpipe.orchestration.partitions import TEST_YEAR, VARIANT
+from finpipe.orchestration.partitions import TEST_YEAR, TICKER_GROUP, VARIANT
 from finpipe.orchestration.planner import Status
 from finpipe.orchestration.result_tables import PARTITION, ResultTables
 from finpipe.orchestration.shelves import ENDINGS
@@ -255,7 +255,8 @@ class Cleaning:
     def _orphans(self, going: Iterable[File]) -> list[File]:
         years = tuple(sorted(self._instance.get_dynamic_partitions(TEST_YEAR)))
         variants = tuple(sorted(self._instance.get_dynamic_partitions(VARIANT)))
-        known = {TEST_YEAR: years, VARIANT: variants}
+        groups = tuple(sorted(self._instance.get_dynamic_partitions(TICKER_GROUP)))
+        known = {TEST_YEAR: years, VARIANT: variants, TICKER_GROUP: groups}
         explained = {str(file.path) for file in going}
         for key, stage in self._graph.by_key.items():
             for partition in partitions.upstream_keys({}, stage.dimensions, known):

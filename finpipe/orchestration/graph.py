@@ -37,13 +37,19 @@ class Graph:
         return tuple(key for key, stage in self.by_key.items() if not stage.on_request)
 
     @cached_property
+    def table_keys(self) -> frozenset[str]:
+        """Keys of the source assets that are tables of the database."""
+        return frozenset(source.key for source in self.sources if source.tables)
+
+    @cached_property
     def source_keys(self) -> frozenset[str]:
         """Keys of the source assets."""
         return frozenset(source.key for source in self.sources)
 
     def dimensions(self, key: str) -> tuple[str, ...]:
         """Return the partition dimensions of an asset."""
-        return () if key in self.source_keys else self.stage(key).dimensions
+        source = next((source for source in self.sources if source.key == key), None)
+        return self.stage(key).dimensions if source is None else source.dimensions
 
     def table(self, key: str) -> Table | None:
         """Return the schema of an asset, None if it has no fixed one."""

@@ -8,7 +8,7 @@ import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from finpipe.orchestration.graph import graph
-from finpipe.orchestration.partitions import TEST_YEAR, VARIANT
+from finpipe.orchestration.partitions import TEST_YEAR, TICKER_GROUP, VARIANT
 from finpipe.orchestration.refresh import refresh_job
 from finpipe.orchestration.stage import Stage
 
@@ -26,6 +26,10 @@ PARTS = {
         "years and the parameters of the study.",
     ),
     (VARIANT,): ("report", "Simulate a study's portfolio, evaluate it and write its report and picks."),
+    (TICKER_GROUP,): (
+        "portfolio",
+        "Bring the prices of a ticker group up to date and optimise its portfolio, with frontier and report.",
+    ),
 }
 """Name and description of the job by the partition dimensions of the assets that it makes."""
 

@@ -8,9 +8,11 @@ import dagster as dg
 
 TEST_YEAR = "test_year"
 VARIANT = "variant"
+TICKER_GROUP = "ticker_group"
 
 test_years = dg.DynamicPartitionsDefinition(name=TEST_YEAR)
 variants = dg.DynamicPartitionsDefinition(name=VARIANT)
+ticker_groups = dg.DynamicPartitionsDefinition(name=TICKER_GROUP)
 test_year_variants = dg.MultiPartitionsDefinition({TEST_YEAR: test_years, VARIANT: variants})
 
 window_of_year = dg.MultiToSingleDimensionPartitionMapping(partition_dimension_name=TEST_YEAR)

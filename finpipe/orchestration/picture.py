@@ -15,6 +15,7 @@ COLOURS = {
     "learning": "#8a6d1f",
     "walk_forward": "#a2522d",
     "backtest": "#7a4a9c",
+    "prices": "#2f6fb0",
 }
 
 

@@ -68,12 +68,17 @@ class Scope:
 
     years: tuple[str, ...] | None = None
     variants: tuple[str, ...] | None = None
+    groups: tuple[str, ...] | None = None
 
     def keys(self, stage: Stage, known_to: dg.DagsterInstance | Ledger) -> list[str | None]:
         """Return the partition keys of ``stage`` within the scope, of those that a home knows."""
         ledger = known_to if isinstance(known_to, Ledger) else Ledger(known_to)
         known = {name: ledger.partitions(name) for name in stage.dimensions}
-        chosen = {partitions.TEST_YEAR: self.years, partitions.VARIANT: self.variants}
+        chosen = {
+            partitions.TEST_YEAR: self.years,
+            partitions.VARIANT: self.variants,
+            partitions.TICKER_GROUP: self.groups,
+        }
         within = {
             name: tuple(value for value in values if chosen[name] is None or value in chosen[name])  # type: ignore[operator]
             for name, values in known.items()
@@ -262,6 +267,8 @@ class Planner:
                 return f"{', '.join(lost)} is missing"
             where = " and ".join(map(str, paths))
         if not self._shelves[storage].holds(key, partition, size):
+            if storage == "bars":
+                return f"the bars in {self._settings.home / 'prices'} are no longer those that {where} names"
             return f"{where} does not hold its {size:,} {'rows' if is_table else 'bytes'}"
         if self._verify and not self._is_intact(stage, key, partition, record):
             return f"{where} was altered"

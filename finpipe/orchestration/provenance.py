@@ -142,13 +142,19 @@ class Ledger:
                 self._records["/".join(found.asset_entry.asset_key.path), None] = _record(latest)
 
     def _latest_by_partition(self, key: str, wanted: set[str]) -> dict[str | None, Record]:
+        from finpipe.orchestration.graph import graph
+
         asset = dg.AssetKey(key.split("/"))
-        event = dg.DagsterEventType.ASSET_MATERIALIZATION
-        places = self._instance.get_latest_storage_id_by_partition(asset, event, wanted)
+        observed = key in graph().source_keys
+        kind = (
+            dg.DagsterEventType.ASSET_OBSERVATION if observed else dg.DagsterEventType.ASSET_MATERIALIZATION
+        )
+        places = self._instance.get_latest_storage_id_by_partition(asset, kind, wanted)
         if not places:
             return {}
         latest = dg.AssetRecordsFilter(asset_key=asset, storage_ids=list(places.values()))
-        found = self._instance.fetch_materializations(latest, limit=len(places)).records
+        fetch = self._instance.fetch_observations if observed else self._instance.fetch_materializations
+        found = fetch(latest, limit=len(places)).records
         return {record.partition_key: _record(record) for record in found}
 
 

@@ -13,6 +13,7 @@ from finpipe.market.schema import Column, SchemaError, Table
 from finpipe.orchestration import comparison
 from finpipe.orchestration.check import CHECKED, FAILED_CHECKS, SCHEMA, Check
 from finpipe.orchestration.links import LINK
+from finpipe.orchestration.price_shelf import GroupBars
 from finpipe.orchestration.provenance import PROVENANCE, Provenance
 from finpipe.orchestration.shelves import PanelView, Parcel
 from finpipe.orchestration.versions import content_hash, lazy_content_hash, text_hash
@@ -99,6 +100,9 @@ def record(
     elif isinstance(value, PanelView):
         known[ROWS] = value.frame.select(pl.len()).collect().item()
         version = lazy_content_hash(value.frame)
+    elif isinstance(value, GroupBars):
+        known |= _described(value.bars, table)
+        version = value.version
     else:
         version = text_hash(
             value if isinstance(value, (str, bytes)) else "\0".join(value.to_files().values())

@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
 import polars as pl
 
 PARTITION = "variant"
+"""Column of the partition, unless the tables are told of another."""
 UNUSABLE = (
     duckdb.IOException,
     duckdb.FatalException,
@@ -39,10 +40,13 @@ class ResultTables:
         The DuckDB file; made on the first write.
     patience
         Seconds to wait while another process holds the file.
+    columns
+        The column of the partition by the first part of an asset key, where it is not ``variant``.
     """
 
     path: Path
     patience: float = 60.0
+    columns: Mapping[str, str] = field(default_factory=dict)
 
     def replace(self, asset: str, partition: str | None, frame: pl.DataFrame) -> None:
         """Put ``frame`` in the place of ``partition`` of ``asset`` (of the whole table if None), in one transaction.
@@ -51,9 +55,10 @@ class ResultTables:
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         schema, table = _names(asset)
+        column = self._column(asset)
         plain = _without_categories(frame)
         if partition is not None:
-            plain = plain.with_columns(pl.lit(partition).alias(PARTITION))
+            plain = plain.with_columns(pl.lit(partition).alias(column))
         with self._connect(read_only=False) as connection:
             connection.register("incoming", plain.to_arrow())
             connection.begin()
@@ -61,12 +66,12 @@ class ResultTables:
             if partition is None or not self._has_columns_of(connection, schema, table, "incoming"):
                 connection.execute(f'CREATE OR REPLACE TABLE "{schema}"."{table}" AS SELECT * FROM incoming')
             else:
-                connection.execute(f'DELETE FROM "{schema}"."{table}" WHERE {PARTITION} = ?', [partition])
+                connection.execute(f'DELETE FROM "{schema}"."{table}" WHERE {column} = ?', [partition])
                 connection.execute(f'INSERT INTO "{schema}"."{table}" SELECT * FROM incoming')
             connection.commit()
 
     def read(self, asset: str, partition: str | None) -> pl.DataFrame:
-        """Return ``partition`` of ``asset``, or every partition with a ``variant`` column if None."""
+        """Return ``partition`` of ``asset``, or every partition with a column that names it if None."""
         if not self.path.is_file():
             raise ResultTablesError(
                 f"{asset} has never been made ({self.path} does not exist); run `finpipe run`"
@@ -78,7 +83,8 @@ class ResultTables:
             query = f'SELECT * FROM "{schema}"."{table}"'
             if partition is None:
                 return connection.sql(query).pl()
-            return connection.sql(f"{query} WHERE {PARTITION} = ?", params=[partition]).pl().drop(PARTITION)
+            column = self._column(asset)
+            return connection.sql(f"{query} WHERE {column} = ?", params=[partition]).pl().drop(column)
 
     def rows(self, asset: str, partition: str | None) -> int | None:
         """Return the number of rows of ``partition`` of ``asset``, None if there is no such table."""
@@ -89,7 +95,14 @@ class ResultTables:
             if not self._columns(connection, schema, table):
                 return None
             query = f'SELECT count(*) FROM "{schema}"."{table}"'
-            where, values = ("", []) if partition is None else (f" WHERE {PARTITION} = ?", [partition])
+            where, values = (
+                ("", [])
+                if partition is None
+                else (
+                    f" WHERE {self._column(asset)} = ?",
+                    [partition],
+                )
+            )
             found: tuple[int] = connection.execute(query + where, values).fetchone()  # type: ignore[assignment]
             return found[0]
 
@@ -100,7 +113,12 @@ class ResultTables:
         schema, table = _names(asset)
         with self._connect(read_only=False) as connection:
             if self._columns(connection, schema, table):
-                connection.execute(f'DELETE FROM "{schema}"."{table}" WHERE {PARTITION} = ?', [partition])
+                connection.execute(
+                    f'DELETE FROM "{schema}"."{table}" WHERE {self._column(asset)} = ?', [partition]
+                )
+
+    def _column(self, asset: str) -> str:
+        return self.columns.get(asset.partition("/")[0], PARTITION)
 
     @contextlib.contextmanager
     def _connect(self, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:

@@ -22,6 +22,7 @@ from finpipe.orchestration.shelves import shelves
 from finpipe.orchestration.sources import observed_state
 from finpipe.orchestration.stage import Stage
 from finpipe.orchestration.studies import DEFAULT_PRESET, variant_name
+from finpipe.orchestration.ticker_groups import groups_in_use
 from finpipe.orchestration.years import sync_test_years
 from finpipe.settings import Settings, load_settings
 
@@ -185,7 +186,8 @@ def _next_batches(
         for stage in known.needed_for(keys)
         if stage in affected or _is_missing(planner, stage, instance)
     ]
-    found = planner.next_round(stages, Scope(), force=readers if unread else frozenset(), follow=True)
+    scope = Scope(groups=groups_in_use(instance))
+    found = planner.next_round(stages, scope, force=readers if unread else frozenset(), follow=True)
     new = {
         partition: [status for status in statuses if not watch.requested.issuperset(status.names)]
         for partition, statuses in found.batches.items()
@@ -194,7 +196,7 @@ def _next_batches(
 
 
 def _is_missing(planner: Planner, stage: Stage, instance: dg.DagsterInstance) -> bool:
-    keys = Scope().keys(stage, instance)
+    keys = Scope(groups=groups_in_use(instance)).keys(stage, instance)
     return any(planner.status(stage, partition).state == "missing" for partition in keys)
 
 

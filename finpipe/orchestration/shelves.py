@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import polars as pl
 
+from finpipe.orchestration.partitions import TICKER_GROUP
+from finpipe.orchestration.price_shelf import BarsShelf
 from finpipe.orchestration.result_tables import ResultTables
 from finpipe.orchestration.store import Store
 from finpipe.settings import Settings
@@ -21,12 +23,15 @@ ENDINGS: Mapping[str, tuple[str, ...]] = {
     "parquet": (".parquet",),
     "model": (".txt", ".json"),
     "view": (".json",),
+    "bars": (".json",),
     "json": (".json",),
     "html": (".html",),
     "png": (".png",),
     "duckdb": (),
 }
 """Endings of the files of a value, by storage kind."""
+COLUMNS = dict.fromkeys(("prices", "portfolio"), TICKER_GROUP)
+"""Column of the partition in result tables, by the first part of asset keys, where it is no study."""
 PANEL = "krx/training_panel"
 """The asset that views look at."""
 
@@ -252,7 +257,8 @@ def shelves(settings: Settings) -> dict[str, Shelf]:
         "json": FileShelf(store, ".json"),
         "png": FileShelf(store, ".png", binary=True),
         "view": ViewShelf(store),
-        "duckdb": TableShelf(ResultTables(settings.duckdb_path)),
+        "bars": BarsShelf(store, settings.home / "prices"),
+        "duckdb": TableShelf(ResultTables(settings.duckdb_path, columns=COLUMNS)),
     }
 
 

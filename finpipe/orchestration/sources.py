@@ -1,4 +1,4 @@
-"""Source assets: the tables of the user's database, observed by fingerprint and never written."""
+"""Source assets: the tables of the user's database, observed by fingerprint and never written; and daily bars."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from pathlib import Path
 
 import dagster as dg
 
+from finpipe.orchestration import ticker_groups
 from finpipe.orchestration.home import write_atomically
+from finpipe.orchestration.partitions import TICKER_GROUP
 from finpipe.settings import Settings
 
 PREFIX = "krx/source"
@@ -16,11 +18,12 @@ PREFIX = "krx/source"
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Tables of the database that one or more stages read together."""
+    """What one or more stages read together: tables of the database, or bars of a ticker group, which are no tables."""
 
     key: str
     tables: tuple[str, ...]
     description: str
+    dimensions: tuple[str, ...] = ()
 
 
 SOURCES = (
@@ -37,12 +40,21 @@ SOURCES = (
         "Levels of market, derivative and bond indices.",
     ),
     Source(f"{PREFIX}/delistings", ("delisted_stocks",), "Stocks that left the exchange, and when."),
+    Source(
+        ticker_groups.BARS,
+        (),
+        "Daily bars of a ticker group as their source has them, known by its last finished session.",
+        (TICKER_GROUP,),
+    ),
 )
 
 
 def observable_assets() -> list[dg.AssetsDefinition]:
     """Return the sources as observable Dagster assets: observing one reads the fingerprint of its tables."""
-    return [_observable(source) for source in SOURCES]
+    return [
+        _observable(source) if source.tables else ticker_groups.observable_bars(source.description)
+        for source in SOURCES
+    ]
 
 
 def fingerprints(settings: Settings) -> dict[str, str]:
@@ -62,7 +74,7 @@ def fingerprints(settings: Settings) -> dict[str, str]:
     )
     record = {"database": str(settings.database), **found.to_json()}
     write_atomically(kept, json.dumps(record, ensure_ascii=False))
-    return {source.key: combined(found.tables, source.tables) for source in SOURCES}
+    return {source.key: combined(found.tables, source.tables) for source in SOURCES if source.tables}
 
 
 def observe(settings: Settings, instance: dg.DagsterInstance) -> None:

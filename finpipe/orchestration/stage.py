@@ -20,6 +20,7 @@ from finpipe.market.schema import Table
 from finpipe.orchestration import comparison, links, partitions
 from finpipe.orchestration.check import FAILED_CHECKS, SCHEMA, SCHEMA_PROMISE, Check
 from finpipe.orchestration.events import Event
+from finpipe.orchestration.price_shelf import GroupBars  # noqa: F401 and here
 from finpipe.orchestration.provenance import Provenance, latest_materialization, node_name
 from finpipe.orchestration.recording import Lineage, Recorded, record, refused
 from finpipe.orchestration.steps import FORCE, Steps
@@ -32,7 +33,7 @@ SECONDS = "finpipe/seconds"
 OFFERED = frozenset({"context", "settings", "progress"})
 """Parameters of a shell that are no inputs."""
 
-Storage = Literal["parquet", "duckdb", "model", "html", "json", "png", "view"]
+Storage = Literal["parquet", "duckdb", "bars", "model", "html", "json", "png", "view"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +181,7 @@ def stage(
             result = returned if isinstance(returned, Result) else Result(returned)
             values = result.values if outputs else {name: result.values}
             facts = {**result.facts, SECONDS: round(time.perf_counter() - started, 3)}
-            if deps and settings.database is not None:
+            if deps and partitions_def is None and settings.database is not None:
                 facts[comparison.DATABASE] = str(settings.database)
             recorded = _recorded(keys, values, result, provenance, facts, lineage)
             del returned, result, given, values

@@ -116,12 +116,15 @@ class Steps:
         from finpipe.orchestration.planner import Planner
         from finpipe.orchestration.shelves import shelves
         from finpipe.orchestration.sources import observe
+        from finpipe.orchestration.ticker_groups import BARS, observe_groups
 
         known, stage = graph(), _stage(name)
         if self._planned or run.tags.get(FORCE) == "true":
             return Step(recorded_inputs(instance, stage.upstream, stage.dimensions, partition), None)
-        if self._settings.database is not None and not known.source_keys.isdisjoint(stage.upstream):
+        if self._settings.database is not None and not known.table_keys.isdisjoint(stage.upstream):
             observe(self._settings, instance)
+        if BARS in stage.upstream and partition is not None:
+            observe_groups(self._settings, instance, [partition])
         inputs = recorded_inputs(instance, stage.upstream, stage.dimensions, partition)
         status = Planner(known, self._settings, instance, shelves(self._settings)).status(stage, partition)
         return Step(inputs, _kept(instance, status) if status.state == "fresh" else None)

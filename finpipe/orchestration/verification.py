@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from finpipe.orchestration.io_managers import DIGEST
+from finpipe.orchestration.price_shelf import GroupBars
 from finpipe.orchestration.provenance import Record
 from finpipe.orchestration.shelves import PanelView, Shelf
 from finpipe.orchestration.versions import content_hash, lazy_content_hash, text_hash
@@ -40,6 +41,8 @@ def stored_version(value: Any, table: Table | None) -> str:
 
     if isinstance(value, PanelView):
         return lazy_content_hash(value.frame)
+    if isinstance(value, GroupBars):
+        return value.version
     if isinstance(value, (pl.LazyFrame, pl.DataFrame)):
         frame = value.lazy().collect()
         return content_hash(frame if table is None else table.cast(frame))

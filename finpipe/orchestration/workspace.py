@@ -17,18 +17,20 @@ from finpipe.orchestration.events import Tell, tell_nobody
 from finpipe.orchestration.execution import Execution, Outcome
 from finpipe.orchestration.graph import Graph, graph
 from finpipe.orchestration.home import HomeError, exclusive, open_instance
-from finpipe.orchestration.partitions import VARIANT
+from finpipe.orchestration.partitions import TICKER_GROUP, VARIANT
 from finpipe.orchestration.planner import Planner, Scope, Status
+from finpipe.orchestration.price_shelf import GroupBars
 from finpipe.orchestration.refusals import with_refusals
 from finpipe.orchestration.shelves import PanelView, shelves
 from finpipe.orchestration.sources import observe
 from finpipe.orchestration.store import Store, StoreError
 from finpipe.orchestration.studies import DEFAULT_PRESET, study, variant_name
+from finpipe.orchestration.ticker_groups import find_group, groups_in_use, observe_groups
 from finpipe.orchestration.versions import KEPT_CODE, read_code
 from finpipe.orchestration.years import sync_test_years
 from finpipe.settings import Settings, SettingsError, remember_database
 
-TABULAR = ("parquet", "duckdb", "view")
+TABULAR = ("parquet", "duckdb", "view", "bars")
 """Storage kinds that hold tables."""
 TABLES = (".parquet", ".csv", ".arrow")
 """Endings that a table can be exported to."""
@@ -79,6 +81,7 @@ class Workspace:
         preset: str = DEFAULT_PRESET,
         horizon: int | None = None,
         years: Sequence[int] | None = None,
+        groups: Sequence[str] | None = None,
         force: Iterable[str] = (),
         verify: bool = False,
         tell: Tell = tell_nobody,
@@ -86,7 +89,7 @@ class Workspace:
     ) -> Outcome:
         """Make what is missing or stale among ``assets`` and all that they need.
 
-        Without ``assets`` all are meant but those that are made on request.
+        Without ``assets`` all are meant but those that are made on request; with ``groups``, all of these.
 
         Parameters
         ----------
@@ -94,6 +97,8 @@ class Workspace:
             The study; the preset's own horizon if None.
         years
             Test years; all that the data allow if None.
+        groups
+            Ticker groups; those that have prices in this home if None.
         force
             Names of stages that are made although they are fresh.
         verify
@@ -107,6 +112,8 @@ class Workspace:
         ------
         SettingsError
             There is no database to work on.
+        TickerError
+            A group does not exist.
         StudyError, UnknownAssetError
             The preset, the horizon or an asset does not exist.
         """
@@ -119,6 +126,7 @@ class Workspace:
             assets,
             variants=[self.variant(preset, horizon)],
             years=years,
+            groups=groups,
             force=force,
             verify=verify,
             tell=tell,
@@ -131,6 +139,7 @@ class Workspace:
         *,
         variants: Sequence[str] | None = None,
         years: Sequence[int] | None = None,
+        groups: Sequence[str] | None = None,
         force: Iterable[str] = (),
         verify: bool = False,
         tell: Tell = tell_nobody,
@@ -145,12 +154,19 @@ class Workspace:
         StudyError, UnknownAssetError
             A variant is not the name of a study, or an asset does not exist.
         """
-        if self.settings.database is None:
+        within = groups_in_use(self.instance) if groups is None else tuple(dict.fromkeys(groups))
+        for name in groups or ():
+            find_group(self.settings, name)
+        keys = list(assets) or self._usual_keys(within, only_groups=groups is not None)
+        if not within and all(TICKER_GROUP in self.graph.dimensions(key) for key in keys):
+            raise WorkspaceError(
+                f"{keys[0]} is made for a ticker group, and none is in use yet: name one with --group, e.g. demo"
+            )
+        reads_tables = self._reads_tables(keys)
+        if reads_tables and self.settings.database is None:
             raise SettingsError(
                 "no database is given: name it with --database PATH (or FINPIPE_DATABASE), or try `finpipe demo`"
             )
-        keys = list(assets) or list(self.graph.usual_keys)
-        self.graph.needed_for(keys)
         chosen = tuple(self.variants() if variants is None else variants) or (
             self.variant(DEFAULT_PRESET, None),
         )
@@ -159,16 +175,31 @@ class Workspace:
         remember_database(self.settings)
         with exclusive(self.settings, waiting=waiting):
             leftovers.clear(self.settings, self.instance)
-            observe(self.settings, self.instance)
-            self.instance.add_dynamic_partitions(VARIANT, list(chosen))
+            if reads_tables:
+                observe(self.settings, self.instance)
+                self.instance.add_dynamic_partitions(VARIANT, list(chosen))
+            if within:
+                self.instance.add_dynamic_partitions(TICKER_GROUP, list(within))
+                observe_groups(self.settings, self.instance, within)
             execution = Execution(self.graph, self.settings, self.instance, tell, verify=verify)
-            scope = Scope(None if years is None else tuple(map(str, years)), chosen)
+            scope = Scope(None if years is None else tuple(map(str, years)), chosen, within)
             return execution.run(
                 keys,
                 scope,
-                sync=lambda: sync_test_years(self.settings, self.instance, years),
+                sync=lambda: sync_test_years(self.settings, self.instance, years) if reads_tables else None,
                 force=frozenset(force),
             )
+
+    def _usual_keys(self, groups: Sequence[str], *, only_groups: bool) -> list[str]:
+        """Return what a run makes that names no assets: all but what has no partition, groups alone if they are meant."""
+        of_groups = [key for key in self.graph.usual_keys if TICKER_GROUP in self.graph.dimensions(key)]
+        if only_groups or (groups and self.settings.database is None):
+            return of_groups
+        return [key for key in self.graph.usual_keys if groups or key not in of_groups]
+
+    def _reads_tables(self, keys: Sequence[str]) -> bool:
+        stages = self.graph.needed_for(keys)
+        return any(not self.graph.table_keys.isdisjoint(stage.upstream) for stage in stages)
 
     def statuses(self, variants: Sequence[str] | None = None, *, verify: bool = False) -> list[Status]:
         """Return how every asset stands, for ``variants`` (all that this home knows if None).
@@ -182,6 +213,7 @@ class Workspace:
         """
         if self.settings.database is not None:
             observe(self.settings, self.instance)
+        observe_groups(self.settings, self.instance, groups_in_use(self.instance))
         return with_refusals(self.instance, self._statuses(variants, verify=verify))
 
     def studies(self) -> list[StudyRecord]:
@@ -327,7 +359,7 @@ class Workspace:
     def _statuses(self, variants: Sequence[str] | None = None, *, verify: bool = False) -> list[Status]:
         """Return how every asset stands, by what is known of the database."""
         planner = Planner(self.graph, self.settings, self.instance, self.shelves, verify=verify)
-        scope = Scope(None, None if variants is None else tuple(variants))
+        scope = Scope(None, None if variants is None else tuple(variants), groups_in_use(self.instance))
         found = planner.statuses(self.graph.stages, scope)
         return [status for status in found if not status.stage.on_request or any(status.records.values())]
 
@@ -360,6 +392,8 @@ class Workspace:
         return made[0]
 
 
-def _read(value: pl.DataFrame | pl.LazyFrame | PanelView) -> pl.DataFrame:
+def _read(value: pl.DataFrame | pl.LazyFrame | PanelView | GroupBars) -> pl.DataFrame:
+    if isinstance(value, GroupBars):
+        return value.bars
     frame = value.frame if isinstance(value, PanelView) else value
     return frame.collect() if isinstance(frame, pl.LazyFrame) else frame

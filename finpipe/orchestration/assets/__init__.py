@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from finpipe.orchestration.assets import backtest, features, learning, market
+from finpipe.orchestration.assets import backtest, features, learning, market, prices
 from finpipe.orchestration.stage import Stage
 
 STAGES: tuple[Stage, ...] = tuple(
     value
-    for room in (market, features, learning, backtest)
+    for room in (market, features, learning, backtest, prices)
     for value in vars(room).values()
     if isinstance(value, Stage)
 )
