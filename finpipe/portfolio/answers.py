@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 from pydantic import ValidationError
 
+from finpipe.market.daily_bars import BarRequest, listed
 from finpipe.portfolio.market_data import (
     MarketBars,
     PriceSource,
@@ -242,8 +243,6 @@ def answer_update(
     ProblemError, TickerError, ProviderError
         As :func:`answer_optimize`.
     """
-    from finpipe.market.daily_bars import BarRequest
-
     work = _Work(request, settings, now, progress, update=True)
     start, end = work.days
     if work.source.first is not None:
@@ -331,6 +330,12 @@ class _Work:
                 f"there are views on {', '.join(strange)}, which are not among the tickers asked for"
             )
         market, index = self.bars(tickers, getattr(request, "benchmark", None))
+        if set(tickers) <= market.failures.keys():
+            reasons = list(dict.fromkeys(market.failures.values()))
+            raise ProblemError(
+                f"all {len(tickers)} tickers are left out, as {self.source.name} gave no prices of them: "
+                f"{listed(reasons, 3)}. Choose other tickers, another period or another source, e.g. a file of bars"
+            )
         bars, level = market.bars, None
         if index is not None:
             level = bars.filter(pl.col("ticker") == index).select("date", close="adjusted_close")

@@ -171,6 +171,7 @@ def test_prices_are_updated_and_shown(ask):
         (("--tickers", LISTED, "--start", "2999-01-01"), "lies in the future"),
         (("--tickers", LISTED, "--start", "2016-13-01"), "start: input should be a valid date"),
         (("--tickers", f"{SHORT},ZZZ"), "no ticker is left to weigh"),
+        (("--tickers", "YYY,ZZZ"), "all 2 tickers are left out"),
         (("--tickers", LISTED, "--objective", "best"), "objective: input should be 'max-sharpe'"),
         (("--tickers", LISTED, "--risk-free", 0.99), "a Sharpe ratio needs a risk-free rate below"),
         (("--tickers", LISTED, "--budget", 1), "a budget of 1.00 buys no share"),

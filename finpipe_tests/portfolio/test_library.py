@@ -240,6 +240,7 @@ def test_progress_is_told(place):
         ({"tickers": NAMES, "start": "2031-01-01"}, ProblemError, "lies in the future"),
         ({"tickers": [SHORT, "ZZZ"]}, ProblemError, "no ticker is left"),
         ({"tickers": [SHORT, "KO"]}, ProblemError, "only KO is left"),
+        ({"tickers": ["YYY", "ZZZ"]}, ProblemError, "all 2 tickers are left out, as parquet gave no prices"),
         ({"tickers": NAMES, "objective": "target-return"}, ProblemError, "needs target_return"),
         ({"tickers": NAMES, "budget": 1.0}, ProblemError, "buys no share"),
         ({"tickers": NAMES, "risk_free": 0.99}, InfeasibleError, "risk-free rate"),
