@@ -29,20 +29,33 @@ _VERSION = 1
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,100}")
 
 
-def publish(folder: Path, name: str, entries: Mapping[str, Entry]) -> Path:
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Rows of a published entry under a key of their own: ``rows`` of them from the row ``first`` of ``of``."""
+
+    of: str
+    first: int
+    rows: int
+
+
+def publish(
+    folder: Path, name: str, entries: Mapping[str, Entry], cuts: Mapping[str, Cut] | None = None
+) -> Path:
     """Write ``entries`` as ``{folder}/{name}.arrow`` in place of the file there, and return its path.
 
     Parameters
     ----------
     entries
         Tables of one schema by key. None at all makes an empty file: nothing of this name is hot.
+    cuts
+        Parts of ``entries`` by their keys, with the instants of what they are cut from; they take no room.
 
     Raises
     ------
     UncacheableError
         An entry is no table, or its schema differs from the first one's: names the key.
     ValueError
-        The name is no file name.
+        The name is no file name, or a cut is not within an entry: names its key.
     """
     import pyarrow as pa
 
@@ -65,6 +78,11 @@ def publish(folder: Path, name: str, entries: Mapping[str, Entry]) -> Path:
         index[key] = [first, table.num_rows, *(None if time == math.inf else time for time in times)]
         tables.append(table)
         first += table.num_rows
+    for key, cut in (cuts or {}).items():
+        start, rows, *instants = index.get(cut.of, (0, -1))
+        if start is None or rows is None or not 0 <= cut.first <= cut.first + cut.rows <= rows:
+            raise ValueError(f"{key} is cut from rows that {cut.of} does not have in {name!r}")
+        index[key] = [start + cut.first, cut.rows, *instants]
     whole = pa.concat_tables(tables).combine_chunks() if tables else pa.table({})
     text = json.dumps({"version": _VERSION, "entries": index})
     whole = whole.replace_schema_metadata({_INDEX: text.encode()})
@@ -109,7 +127,8 @@ class HotSet:
     name = "hot_set"
 
     def __init__(self, folder: Path, clock: Clock, *, look_every: float = 1.0) -> None:
-        self._folder, self._clock, self._look_every = folder, clock, look_every
+        self.folder = folder
+        self._clock, self._look_every = clock, look_every
         self._files: dict[Path, _Mapped] = {}
         self._where: dict[str, _Mapped] = {}
         self._looked_at = -math.inf
@@ -165,7 +184,7 @@ class HotSet:
         with self._lock:
             self._looked_at = now
             files: dict[Path, _Mapped] = {}
-            for path in sorted(self._folder.glob("*.arrow")):
+            for path in sorted(self.folder.glob("*.arrow")):
                 with contextlib.suppress(FileNotFoundError):
                     files[path] = self._current(path)
             if files.keys() == self._files.keys() and all(files[path] is self._files[path] for path in files):

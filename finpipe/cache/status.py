@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import logging
+import os
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from finpipe.cache.counters import TierCounts
 from finpipe.cache.entry import Json
 from finpipe.cache.lookup import Lookup
 from finpipe.cache.tier import TierState
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +67,46 @@ def cache_status(lookup: Lookup, window: float | None = None) -> CacheStatus:
         requests=sum(lookup.counters.requests(window).values()),
         window=window,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedStatus:
+    """What a process wrote down of its cache: the instant, and the status as JSON (see ``CacheStatus.as_json``)."""
+
+    at: float
+    status: dict[str, Json]
+
+    @property
+    def hit_ratio(self) -> float | None:
+        """The hit ratio that it tells of; None where no user had asked."""
+        found = self.status.get("hit_ratio")
+        return float(found) if isinstance(found, int | float) else None
+
+    @property
+    def requests(self) -> int:
+        """The users' requests that the ratio is about."""
+        found = self.status.get("requests")
+        return found if isinstance(found, int) else 0
+
+
+def publish_status(path: Path, status: CacheStatus, now: float) -> None:
+    """Write ``status`` down for other processes, in place of what was there; a disk that fails is only logged."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.write_text(json.dumps({"at": now, "status": status.as_json()}), encoding="utf-8")
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        log.warning("the status of the cache cannot be written down: %s", error)
+
+
+def published_status(path: Path) -> PublishedStatus | None:
+    """Return what a process wrote down last; None if none did, or it cannot be read."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return PublishedStatus(float(found["at"]), dict(found["status"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from finpipe.cache.entry import Expiry, UncacheableError
-from finpipe.cache.hot_set import HotSet, publish
+from finpipe.cache.hot_set import Cut, HotSet, publish
 from finpipe_tests.cache.clock import VirtualClock
 from finpipe_tests.cache.values import entry, table
 
@@ -146,3 +146,31 @@ def test_clear_removes_files_that_hold_nothing_else(tmp_path):
     assert hot.get("p:3") is not None
     publish(tmp_path, "y", {})
     assert hot.clear() == 0
+
+
+def test_cuts_are_rows_of_an_entry_and_take_no_room(tmp_path):
+    clock = VirtualClock(100.0)
+    whole = entry(prices(40, 1), at=5.0, expiry=Expiry(110.0, 120.0))
+    alone = publish(tmp_path / "alone", "x", {"a": entry(prices(3)), "b": whole}).stat().st_size
+    both = publish(
+        tmp_path / "both",
+        "x",
+        {"a": entry(prices(3)), "b": whole},
+        {"last": Cut("b", 30, 10), "no": Cut("b", 40, 0)},
+    )
+    assert both.stat().st_size < alone + 256
+    hot = HotSet(tmp_path / "both", clock)
+    found, empty = hot.get("last"), hot.get("no")
+    assert found is not None
+    assert empty is not None
+    assert found.payload.equals(whole.payload.slice(30))
+    assert (found.stored_at, found.expiry) == (5.0, whole.expiry)
+    assert empty.payload.num_rows == 0
+    assert hot.state().entries == 4
+
+
+@pytest.mark.parametrize("cut", [Cut("a", 0, 4), Cut("a", -1, 2), Cut("other", 0, 1), Cut("a", 2, -1)])
+def test_a_cut_outside_of_its_entry_is_named(tmp_path, cut):
+    with pytest.raises(ValueError, match="last is cut from rows"):
+        publish(tmp_path, "x", {"a": entry(prices(3))}, {"last": cut})
+    assert not list(tmp_path.iterdir())
