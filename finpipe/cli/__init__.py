@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from finpipe.cli import database, home, portfolio, reference, research, studies
+from finpipe.cli import database, home, portfolio, portfolios, prices, reference, research, studies
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C."""
@@ -42,8 +42,8 @@ for verb in (
 ):
     app.command()(verb)
 app.add_typer(database.app, name="database")
-app.add_typer(portfolio.prices, name="prices")
-app.add_typer(portfolio.portfolios, name="portfolios")
+app.add_typer(prices.app, name="prices")
+app.add_typer(portfolios.app, name="portfolios")
 
 
 def main() -> None:

@@ -1,84 +1,45 @@
-"""Verbs of the portfolio line: weights, frontier, one ticker, hedges, benchmarks, prices, saved portfolios."""
+"""Verbs that ask the portfolio line: weights, frontier, one ticker, hedges, benchmarks."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from finpipe.cli.options import Home, Json, print_json
+from finpipe.cli.portfolio_options import (
+    Against,
+    Bars,
+    Covariance,
+    End,
+    Forecast,
+    Group,
+    MaxWeight,
+    MinWeight,
+    Provider,
+    Ridge,
+    RiskFree,
+    SectorLimit,
+    Start,
+    Tickers,
+    View,
+    estimated_values,
+    limit_values,
+    progress,
+    saved_portfolios,
+    stated,
+    wanted_values,
+)
 from finpipe.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from finpipe.portfolio.answers import Told
     from finpipe.portfolio.results import OptimizedPortfolio
     from finpipe.portfolio.saved_portfolios import SavedPortfolio
 
-BAD_REQUEST = 2
-"""Exit status when a request makes no sense or cannot be met."""
-
 REPORT_POINTS = 30
 """Points of the frontier in a report."""
-
-prices = typer.Typer(help="Look after the prices that the home keeps.", no_args_is_help=True)
-portfolios = typer.Typer(help="Look after saved portfolios.", no_args_is_help=True)
-
-Tickers = Annotated[str | None, typer.Option(help="Tickers in Yahoo's spelling, e.g. AAPL,MSFT,BRK-B.")]
-Group = Annotated[
-    str | None,
-    typer.Option(
-        help="Group of tickers: sp500, dow30, nasdaq100, kospi200, demo, an own one, or a .csv or .txt file."
-    ),
-]
-Start = Annotated[
-    str | None, typer.Option(help="First day, included.", show_default="five years before the end")
-]
-End = Annotated[
-    str | None, typer.Option(help="Last day, included.", show_default="the last finished session")
-]
-Provider = Annotated[str | None, typer.Option(help="yahoo, parquet or demo.", show_default="the setting")]
-Bars = Annotated[
-    Path | None, typer.Option(help="Parquet file or folder of daily bars; makes the provider parquet.")
-]
-RiskFree = Annotated[
-    float | None, typer.Option(help="Risk-free rate, fraction a year.", show_default="the setting")
-]
-Forecast = Annotated[
-    str | None,
-    typer.Option(
-        help="Expected returns: ensemble, ets, theta, arima, shrunk_mean, equilibrium, black_litterman, prophet.",
-        show_default="the setting",
-    ),
-]
-Covariance = Annotated[
-    str | None,
-    typer.Option(help="sample, ledoit-wolf, oas, exponential or denoised.", show_default="the setting"),
-]
-MinWeight = Annotated[
-    float | None, typer.Option(help="Least weight of a ticker, fraction.", show_default="0")
-]
-MaxWeight = Annotated[
-    float | None,
-    typer.Option(help="Most weight of a ticker, fraction.", show_default="0.2, relaxed where infeasible"),
-]
-SectorLimit = Annotated[
-    list[str] | None,
-    typer.Option(
-        help="Most weight of a sector, or least and most: Energy=0.1 or Energy=0.05:0.1; repeatable."
-    ),
-]
-View = Annotated[
-    list[str] | None,
-    typer.Option(help="For black_litterman: expected return a year, e.g. AAPL=0.12; repeatable."),
-]
-Ridge = Annotated[float | None, typer.Option("--l2", help="Annual variance added for concentration.")]
-Against = Annotated[
-    str | None, typer.Option("--benchmark", help="Ticker to compare with.", show_default="the group's index")
-]
 
 
 def optimize(
@@ -134,7 +95,7 @@ def optimize(
     """
     from finpipe import console
 
-    with _stated():
+    with stated():
         from finpipe.portfolio import answers
         from finpipe.portfolio.requests import OptimizeRequest
 
@@ -142,9 +103,9 @@ def optimize(
         request = answers.requested(
             OptimizeRequest,
             settings,
-            **_wanted(tickers, group, start, end),
-            **_estimated(forecast, covariance, risk_free, view),
-            **_limited(min_weight, max_weight, sector_limit, l2),
+            **wanted_values(tickers, group, start, end),
+            **estimated_values(forecast, covariance, risk_free, view),
+            **limit_values(min_weight, max_weight, sector_limit, l2),
             objective=objective,
             target_return=target_return,
             target_volatility=target_volatility,
@@ -156,7 +117,7 @@ def optimize(
             benchmark=benchmark,
             frontier_points=REPORT_POINTS if with_report else 0,
         )
-        with _progress(as_json) as told:
+        with progress(quiet=as_json) as told:
             found = answers.answer_optimize(request, settings, progress=told)
             page = None
             if with_report:
@@ -200,7 +161,7 @@ def frontier(
     """
     from finpipe import console
 
-    with _stated():
+    with stated():
         from finpipe.portfolio import answers
         from finpipe.portfolio.requests import FrontierRequest
 
@@ -208,12 +169,12 @@ def frontier(
         request = answers.requested(
             FrontierRequest,
             settings,
-            **_wanted(tickers, group, start, end),
-            **_estimated(forecast, covariance, risk_free, view),
-            **_limited(min_weight, max_weight, sector_limit, l2),
+            **wanted_values(tickers, group, start, end),
+            **estimated_values(forecast, covariance, risk_free, view),
+            **limit_values(min_weight, max_weight, sector_limit, l2),
             points=points,
         )
-        with _progress(as_json) as told:
+        with progress(quiet=as_json) as told:
             found = answers.answer_frontier(request, settings, progress=told)
         if as_json:
             print_json(found.to_json())
@@ -243,7 +204,7 @@ def analyze(
     """
     from finpipe import console
 
-    with _stated():
+    with stated():
         from finpipe.portfolio import answers
         from finpipe.portfolio.plain import plain
         from finpipe.portfolio.requests import AnalyzeRequest
@@ -259,7 +220,7 @@ def analyze(
             benchmark=benchmark,
             risk_free=risk_free,
         )
-        with _progress(as_json) as told:
+        with progress(quiet=as_json) as told:
             found = answers.answer_analyze(request, settings, progress=told)
         if as_json:
             print_json(plain(found))
@@ -283,14 +244,14 @@ def hedge(
     """
     from finpipe import console
 
-    with _stated():
+    with stated():
         from finpipe.portfolio import answers
         from finpipe.portfolio.plain import plain
         from finpipe.portfolio.requests import HedgeRequest
 
         settings = load_settings(home=home, provider=provider, bars=bars)
         request = answers.requested(HedgeRequest, settings, first=first, second=second, start=start, end=end)
-        with _progress(as_json) as told:
+        with progress(quiet=as_json) as told:
             found = answers.answer_hedge(request, settings, progress=told)
         if as_json:
             print_json(plain(found))
@@ -318,7 +279,7 @@ def benchmark(
     """
     from finpipe import console
 
-    with _stated():
+    with stated():
         from finpipe.portfolio import answers
         from finpipe.portfolio.plain import plain
         from finpipe.portfolio.requests import BenchmarkRequest
@@ -334,186 +295,12 @@ def benchmark(
             benchmark=benchmark,
             risk_free=risk_free,
         )
-        with _progress(as_json) as told:
+        with progress(quiet=as_json) as told:
             found = answers.answer_benchmark(request, settings, progress=told)
         if as_json:
             print_json(plain(found))
         else:
             console.show_benchmark(found)
-
-
-@prices.command("update")
-def update_prices(
-    tickers: Tickers = None,
-    group: Group = None,
-    start: Start = None,
-    end: End = None,
-    refresh: Annotated[
-        bool, typer.Option("--refresh", help="Fetch everything again, tickers in quarantine too.")
-    ] = False,
-    provider: Provider = None,
-    bars: Bars = None,
-    home: Home = None,
-    as_json: Json = False,
-) -> None:
-    """Fetch what the home lacks of the prices of tickers or a group.
-
-    [dim]Examples:[/dim]
-      finpipe prices update --group sp500
-      finpipe prices update --tickers AAPL,MSFT --start 2010-01-01
-    """
-    from finpipe import console
-
-    with _stated():
-        from finpipe.portfolio import answers
-        from finpipe.portfolio.requests import GroupRequest
-
-        settings = load_settings(home=home, provider=provider, bars=bars)
-        request = answers.requested(GroupRequest, settings, **_wanted(tickers, group, start, end))
-        with _progress(as_json) as told:
-            report = answers.answer_update(request, settings, progress=told, refresh=refresh)
-        if as_json:
-            print_json(console.update_record(report))
-        else:
-            console.show_update(report)
-        if report.frame.height and len(report.failures) == report.frame.height:
-            raise typer.Exit(1)
-
-
-@prices.command("status")
-def prices_status(home: Home = None, as_json: Json = False) -> None:
-    """Show what prices the home keeps, source by source.
-
-    [dim]Example:[/dim]  finpipe prices status
-    """
-    from finpipe import console
-
-    with _stated():
-        records = console.history_records(load_settings(home=home).home / "prices")
-        if as_json:
-            print_json(records)
-        else:
-            console.show_histories(records)
-
-
-@portfolios.command("list")
-def list_portfolios(home: Home = None, as_json: Json = False) -> None:
-    """Show the saved portfolios, the latest first.
-
-    [dim]Example:[/dim]  finpipe portfolios list
-    """
-    from finpipe import console
-
-    with _stated():
-        from finpipe.portfolio.plain import plain
-
-        found, damaged = _saved(load_settings(home=home)).list()
-        if as_json:
-            print_json({"portfolios": plain(found), "damaged": damaged})
-        else:
-            console.show_saved(found, damaged)
-
-
-@portfolios.command("delete")
-def delete_portfolio(name: Annotated[str, typer.Argument(help="Its name.")], home: Home = None) -> None:
-    """Delete a saved portfolio.
-
-    [dim]Example:[/dim]  finpipe portfolios delete mine
-    """
-    from finpipe import console
-
-    with _stated():
-        _saved(load_settings(home=home)).delete(name)
-        console.say(f"deleted: {name}")
-
-
-@contextmanager
-def _stated() -> Iterator[None]:
-    """What is wrong with a request is a sentence, and the exit status 2."""
-    from finpipe import console
-    from finpipe.market.daily_bars import ProviderError
-    from finpipe.market.tickers import TickerError
-    from finpipe.portfolio.problem import ProblemError
-    from finpipe.portfolio.saved_portfolios import SavedPortfolioError
-    from finpipe.settings import SettingsError
-
-    try:
-        yield
-    except (ProblemError, TickerError, ProviderError, SavedPortfolioError, SettingsError, OSError) as error:
-        console.complain(str(error))
-        raise typer.Exit(BAD_REQUEST) from error
-
-
-@contextmanager
-def _progress(quiet: bool) -> Iterator[Told]:
-    from finpipe import console
-
-    if quiet:
-        yield lambda _stage, _share: None
-        return
-    with console.progress() as bar:
-        yield bar.advance
-
-
-def _wanted(tickers: str | None, group: str | None, start: str | None, end: str | None) -> dict[str, Any]:
-    named = None if tickers is None else [ticker for ticker in tickers.split(",") if ticker.strip()]
-    return {"tickers": named, "group": group, "start": start, "end": end}
-
-
-def _estimated(
-    forecast: str | None, covariance: str | None, risk_free: float | None, views: list[str] | None
-) -> dict[str, Any]:
-    return {
-        "forecast": forecast,
-        "covariance": covariance,
-        "risk_free": risk_free,
-        "views": {
-            name: _number(text, "view", "AAPL=0.12") for name, text in _pairs(views, "view", "AAPL=0.12")
-        }
-        or None,
-    }
-
-
-def _limited(
-    min_weight: float | None, max_weight: float | None, sectors: list[str] | None, l2: float | None
-) -> dict[str, Any]:
-    limits: dict[str, float | tuple[float, float]] = {}
-    for name, text in _pairs(sectors, "sector-limit", "Energy=0.1"):
-        least, colon, most = text.rpartition(":")
-        limits[name] = (
-            (
-                _number(least, "sector-limit", "Energy=0.05:0.1"),
-                _number(most, "sector-limit", "Energy=0.05:0.1"),
-            )
-            if colon
-            else _number(most, "sector-limit", "Energy=0.1")
-        )
-    return {"min_weight": min_weight, "max_weight": max_weight, "sector_limits": limits, "l2": l2}
-
-
-def _pairs(texts: list[str] | None, option: str, example: str) -> Iterator[tuple[str, str]]:
-    from finpipe.portfolio.problem import ProblemError
-
-    for text in texts or ():
-        name, equals, value = text.partition("=")
-        if not equals or not name.strip():
-            raise ProblemError(f"--{option} {text!r} is not of the form {example}")
-        yield name.strip(), value.strip()
-
-
-def _number(text: str, option: str, example: str) -> float:
-    from finpipe.portfolio.problem import ProblemError
-
-    try:
-        return float(text)
-    except ValueError:
-        raise ProblemError(f"--{option}: {text!r} is no number; the form is {example}") from None
-
-
-def _saved(settings: Settings) -> Any:  # noqa: ANN401 (SavedPortfolios, loaded where it is used)
-    from finpipe.portfolio.saved_portfolios import SavedPortfolios
-
-    return SavedPortfolios(settings.home / "portfolios")
 
 
 def _portfolio(name: str, settings: Settings) -> SavedPortfolio:
@@ -522,7 +309,9 @@ def _portfolio(name: str, settings: Settings) -> SavedPortfolio:
 
     path = Path(name).expanduser()
     found: SavedPortfolio = (
-        read_portfolio(path) if path.suffix == ".json" or path.is_file() else _saved(settings).load(name)
+        read_portfolio(path)
+        if path.suffix == ".json" or path.is_file()
+        else saved_portfolios(settings).load(name)
     )
     return found
 
@@ -541,7 +330,7 @@ def _save(found: OptimizedPortfolio, name: str, settings: Settings, *, replace: 
         saved_at=dt.datetime.now(dt.UTC),
         metadata={"request": plain(found.request), "as_of": plain(found.moments.as_of)},
     )
-    kept: Path = _saved(settings).save(portfolio, replace=replace)
+    kept: Path = saved_portfolios(settings).save(portfolio, replace=replace)
     return kept
 
 
