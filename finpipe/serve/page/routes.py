@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from importlib.resources.abc import Traversable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,6 +23,7 @@ MEDIA_TYPES = {
 """Files of the page by suffix; others are not served."""
 
 PLOTLY = "plotly.min.js"
+COLOURS = "colours.css"
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; style-src-attr 'unsafe-inline'; "
@@ -62,7 +62,7 @@ class PageFile:
 
 
 def page_files() -> dict[str, Callable[[], PageFile]]:
-    """Return how to read each file of the page by its name, ``plotly.min.js`` among them.
+    """Return how to read each file of the page by its name, Plotly's and the colours of the reports among them.
 
     A file is read when it is first asked for and kept from then on.
     """
@@ -72,7 +72,11 @@ def page_files() -> dict[str, Callable[[], PageFile]]:
         if "." in found.name and f".{found.name.rsplit('.', 1)[1]}" in MEDIA_TYPES
     }
     own[PLOTLY] = files("plotly") / "package_data" / PLOTLY
-    return {name: cache(lambda found=found: _read(found)) for name, found in sorted(own.items())}
+    made: dict[str, Callable[[], PageFile]] = {
+        name: cache(lambda found=found: _file(found.name, found.read_bytes())) for name, found in own.items()
+    }
+    made[COLOURS] = cache(lambda: _file(COLOURS, _colours().encode()))
+    return made
 
 
 def is_page(path: str) -> bool:
@@ -111,9 +115,20 @@ def page_routes() -> APIRouter:
     return router
 
 
-def _read(found: Traversable) -> PageFile:
-    content = found.read_bytes()
+def _colours() -> str:
+    """The palette of the reports: as the system has it, unless the page's own switch was used."""
+    from finpipe.page.palette import DARK, LIGHT
+
+    light = f"color-scheme:light;{LIGHT.css()}"
+    dark = f"color-scheme:dark;{DARK.css()}"
+    return (
+        f":root{{{light}}}\n"
+        f"@media (prefers-color-scheme:dark){{:root:not([data-theme=light]){{{dark}}}}}\n"
+        f":root[data-theme=dark]{{{dark}}}\n"
+    )
+
+
+def _file(name: str, content: bytes) -> PageFile:
     compressed = gzip.compress(content, 6, mtime=0) if len(content) >= COMPRESSED_FROM else None
-    suffix = f".{found.name.rsplit('.', 1)[1]}"
     digest = hashlib.blake2b(content, digest_size=12).hexdigest()
-    return PageFile(content, compressed, MEDIA_TYPES[suffix], f'W/"{digest}"')
+    return PageFile(content, compressed, MEDIA_TYPES[f".{name.rsplit('.', 1)[1]}"], f'W/"{digest}"')
