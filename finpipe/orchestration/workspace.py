@@ -191,7 +191,7 @@ class Workspace:
             )
 
     def _usual_keys(self, groups: Sequence[str], *, only_groups: bool) -> list[str]:
-        """Return what a run makes that names no assets: all but what has no partition, groups alone if they are meant."""
+        """Return what a run makes that names no assets: all that has partitions, of groups alone if they are meant."""
         of_groups = [key for key in self.graph.usual_keys if TICKER_GROUP in self.graph.dimensions(key)]
         if only_groups or (groups and self.settings.database is None):
             return of_groups

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from finpipe.market.daily_bars import Progress, listed
-from finpipe.portfolio.covariance import covariance
-from finpipe.portfolio.forecast import expected_returns
+from finpipe.portfolio.covariance import Covariance, covariance
+from finpipe.portfolio.forecast import ExpectedReturns, expected_returns
 from finpipe.portfolio.problem import ProblemError, as_problem
-from finpipe.portfolio.quality import QualityRules, eligible_tickers
+from finpipe.portfolio.quality import Eligibility, QualityRules, eligible_tickers
 from finpipe.portfolio.requests import MomentsRequest
 from finpipe.portfolio.results import Moments
-from finpipe.portfolio.returns import adjusted_prices
+from finpipe.portfolio.returns import Returns, adjusted_prices
 from finpipe.portfolio.views import View
 
 SHOWN = 5
@@ -52,16 +52,9 @@ def estimate_moments(
     ProblemError
         If fewer than two tickers are eligible; says why the others are not.
     """
-    eligibility = eligible_tickers(bars, rules, tickers=tickers)
-    known = set(bars["ticker"].unique())
+    eligibility = judged_tickers(bars, tickers=tickers, reasons=reasons, rules=rules)
     kept, excluded = eligibility.tickers, eligibility.excluded
-    excluded |= {
-        ticker: why for ticker, why in (reasons or {}).items() if ticker in excluded and ticker not in known
-    }
-    if len(kept) < 2:
-        raise ProblemError(_too_few(kept, excluded))
-    if excluded:
-        bars = bars.filter(pl.col("ticker").is_in(kept))
+    bars = bars_of(bars, eligibility)
     prices = adjusted_prices(bars)
     returns = prices.returns()
     estimated = covariance(returns, request.covariance)
@@ -75,15 +68,66 @@ def estimate_moments(
             risk_free=request.risk_free,
             progress=progress,
         )
+    unused = _unused_views(request, excluded)
+    return assembled(
+        bars, returns, expected, estimated, excluded=excluded, sectors=sectors or {}, notices=unused
+    )
+
+
+def judged_tickers(
+    bars: pl.DataFrame,
+    *,
+    tickers: Sequence[str] = (),
+    reasons: Mapping[str, str] | None = None,
+    rules: QualityRules | None = None,
+) -> Eligibility:
+    """Judge the tickers by their bars, with the source's own reasons for those that have none.
+
+    Raises
+    ------
+    ProblemError
+        If fewer than two tickers are eligible; says why the others are not.
+    """
+    frame = eligible_tickers(bars, rules, tickers=tickers).frame
+    known = set(bars["ticker"].unique())
+    told = {ticker: why for ticker, why in (reasons or {}).items() if ticker not in known}
+    if told:
+        own = pl.col("ticker").replace_strict(told, default=pl.col("reason"), return_dtype=pl.String)
+        frame = frame.with_columns(pl.when("eligible").then("reason").otherwise(own).alias("reason"))
+    judged = Eligibility(frame)
+    if len(judged.tickers) < 2:
+        raise ProblemError(_too_few(judged.tickers, judged.excluded))
+    return judged
+
+
+def bars_of(bars: pl.DataFrame, eligibility: Eligibility) -> pl.DataFrame:
+    """Return the bars of the eligible tickers."""
+    if not eligibility.excluded:
+        return bars
+    return bars.filter(pl.col("ticker").is_in(eligibility.tickers))
+
+
+def assembled(
+    bars: pl.DataFrame,
+    returns: Returns,
+    expected: ExpectedReturns,
+    covariance: Covariance,
+    *,
+    excluded: Mapping[str, str],
+    sectors: Mapping[str, str],
+    notices: Sequence[str] = (),
+) -> Moments:
+    """Put together what was estimated from the ``bars`` of the eligible tickers; ``notices`` come first."""
     last = bars.group_by("ticker", maintain_order=True).agg(pl.col("date").max(), pl.col("close").last())
+    kept = set(expected.tickers)
     return Moments(
-        tickers=kept,
+        tickers=expected.tickers,
         expected=expected,
-        covariance=estimated,
+        covariance=covariance,
         returns=returns,
         excluded=excluded,
-        notices=(*_unused_views(request, excluded), *expected.notices, *estimated.repaired),
-        sectors={ticker: sector for ticker, sector in (sectors or {}).items() if ticker in set(kept)},
+        notices=(*notices, *expected.notices, *covariance.repaired),
+        sectors={ticker: sector for ticker, sector in sectors.items() if ticker in kept},
         prices=dict(last.select("ticker", "close").iter_rows()),
         as_of=last["date"].max(),  # type: ignore[arg-type]
     )
