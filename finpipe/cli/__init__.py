@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from finpipe.cli import database, home, portfolio, portfolios, prices, reference, research, studies
+from finpipe.cli import database, home, portfolio, portfolios, prices, reference, research, service, studies
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C."""
@@ -39,6 +39,7 @@ for verb in (
     portfolio.analyze,
     portfolio.hedge,
     portfolio.benchmark,
+    service.serve,
 ):
     app.command()(verb)
 app.add_typer(database.app, name="database")

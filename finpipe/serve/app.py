@@ -9,7 +9,10 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from finpipe.serve import problems
+from finpipe.serve import documentation, problems
+from finpipe.serve.access_log import AccessLog
+from finpipe.serve.limits import Limits
+from finpipe.serve.page.routes import page_routes
 from finpipe.serve.routes import market, operations, optimization, portfolios, stocks
 from finpipe.settings import Settings
 
@@ -40,11 +43,16 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url="/api/openapi.json",
+        redirect_slashes=False,
     )
     app.state.service = service
     problems.install(app)
     for part in (stocks, optimization, portfolios, market, operations):
         app.include_router(part.router)
+    app.include_router(page_routes())
+    app.include_router(documentation.router)
+    app.add_middleware(Limits, settings=settings)
+    app.add_middleware(AccessLog, metrics=service.metrics)
     generate = app.openapi
 
     def described() -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
@@ -33,7 +33,7 @@ class Content:
     json
         As JSON text; None if it has no such form.
     table
-        As an Arrow table, where it is one.
+        Makes an Arrow table of it, where it is one.
     html
         As a page.
     headers
@@ -41,7 +41,7 @@ class Content:
     """
 
     json: bytes | None = None
-    table: Any = None
+    table: Callable[[], Any] | None = None
     html: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
@@ -192,7 +192,8 @@ def _body(content: Content, media: str) -> bytes:
         packed: bytes = msgpack.packb(json.loads(content.json or b"null"))
         return packed
     if media == ARROW:
-        return arrow_stream(content.table)
+        assert content.table is not None  # noqa: S101 (it was offered)
+        return arrow_stream(content.table())
     return content.html or b""
 
 

@@ -21,7 +21,7 @@ _STARTED: dict[int | str, dict[str, Any]] = {
         "headers": {"Location": {"schema": {"type": "string"}, "description": "address of the job"}},
     },
 }
-_EVENTS = {
+_EVENTS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": (
             "server-sent events: `progress` (a job), then one of `done`, `failed`, `cancelled` (a job), "

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from fastapi import Depends, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-if TYPE_CHECKING:
-    from finpipe.serve.service import Service
+from finpipe.serve.service import Service
 
 MSGPACK = "application/msgpack"
 ARROW = "application/vnd.apache.arrow.stream"
@@ -30,14 +29,13 @@ TABULAR: dict[int | str, dict[str, Any]] = {
 """The same, which an Arrow stream can carry too."""
 
 
-async def service_of(request: Request) -> Any:  # noqa: ANN401 (the type would be a cycle)
+async def service_of(request: Request) -> Service:
     """Return the service that the application runs on."""
-    return request.app.state.service
+    found: Service = request.app.state.service
+    return found
 
 
-ServiceOf = (
-    Annotated["Service", Depends(service_of)] if TYPE_CHECKING else Annotated[Any, Depends(service_of)]
-)
+ServiceOf = Annotated[Service, Depends(service_of)]
 
 TickerPath = Annotated[
     str, Path(min_length=1, max_length=32, description="ticker in Yahoo's spelling, e.g. AAPL")

@@ -49,14 +49,14 @@ async def analyze(
     request: Request, service: ServiceOf, ticker: TickerPath, query: Annotated[AnalyzeQuery, Query()]
 ) -> Response:
     """Chart data, return and risk figures, ranges, and a forecast with its band."""
-    asked = AnalyzeRequest(ticker=ticker, **query.model_dump())
+    asked = AnalyzeRequest(ticker=ticker, **query.model_dump(exclude_unset=True))
     return await respond(request, await service.answers.get("analyze", asked, request))
 
 
 @router.get("/hedge", response_model=HedgeAnswer, responses=CACHED, summary="Does one ticker hedge another?")
 async def hedge(request: Request, service: ServiceOf, query: Annotated[HedgeQuery, Query()]) -> Response:
     """Correlation and its significance, hedge ratio, minimum-variance pair."""
-    asked = HedgeRequest(**query.model_dump())
+    asked = HedgeRequest(**query.model_dump(exclude_unset=True))
     return await respond(request, await service.answers.get("hedge", asked, request))
 
 

@@ -1,0 +1,209 @@
+"""From a question to what its answer depends on: days filled in, tickers chosen, the version of their prices, a key."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+import xxhash
+
+from finpipe.cache.entry import NEVER, Expiry
+from finpipe.cache.keys import request_key
+from finpipe.market.tickers import TickerGroup, group_names
+from finpipe.portfolio.market_data import (
+    PriceSource,
+    chosen_tickers,
+    default_benchmark,
+    last_session,
+    period,
+    price_source,
+)
+from finpipe.portfolio.requests import AnalyzeRequest, BenchmarkRequest, HedgeRequest, Request
+from finpipe.serve.history_view import HistoryView, HistoryViews
+from finpipe.serve.problems import ProblemError
+from finpipe.settings import Settings
+
+EARLIEST = dt.date(1900, 1, 1)
+LIVE = 300.0
+"""Seconds for which an answer is fresh whose last bar still changes."""
+STALE = 1800.0
+"""Seconds after that in which it is shown while a new one is computed."""
+_REMEMBERED = 4096
+_FOR = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A question with all that its answer depends on but the prices themselves.
+
+    Parameters
+    ----------
+    asked
+        With its days filled in.
+    group
+        Its tickers and their sectors; the name is the group's, if one was named.
+    tickers
+        Those whose prices matter, the benchmark's among them.
+    source
+        Where prices come from.
+    final
+        Whether no bar up to its end changes any more.
+    about
+        Digest of the question and of the group's members and sectors.
+    """
+
+    asked: Request
+    group: TickerGroup
+    tickers: tuple[str, ...]
+    source: PriceSource
+    final: bool
+    about: str
+
+
+class Plans:
+    """Plans of questions; those of the last half minute are remembered.
+
+    Parameters
+    ----------
+    settings
+        Of the home.
+    views
+        The histories.
+    code
+        Version of the code, for keys.
+    """
+
+    def __init__(self, settings: Settings, views: HistoryViews, code: str) -> None:
+        self._settings, self._views, self._code = settings, views, code
+        self._known: OrderedDict[str, tuple[float, Plan]] = OrderedDict()
+        self._lock = Lock()
+        self._groups = frozenset(group_names(settings.groups))
+
+    def at_hand(self, asked: Request) -> Plan | None:
+        """The plan of a question, if it was made a moment ago."""
+        with self._lock:
+            found = self._known.get(asked.canonical())
+        return found[1] if found is not None and time.monotonic() - found[0] < _FOR else None
+
+    def of(self, asked: Request) -> Plan:
+        """Return the plan of a question.
+
+        Raises
+        ------
+        ProblemError, TickerError, finpipe.portfolio.problem.ProblemError
+            It names too many tickers, no group, or days that cannot be.
+        """
+        found = self.at_hand(asked)
+        if found is not None:
+            return found
+        made = self._made(asked)
+        with self._lock:
+            self._known[asked.canonical()] = (time.monotonic(), made)
+            while len(self._known) > _REMEMBERED:
+                self._known.popitem(last=False)
+        return made
+
+    def key(self, kind: str, plan: Plan) -> str:
+        """Return the key of the answer: another one whenever a price that it depends on changes, and only then."""
+        version = self.view(plan.source).version(plan.tickers)
+        return request_key(
+            kind,
+            {"about": plan.about},
+            code_version=self._code,
+            data_version=f"{plan.source.history.path} {version}",
+        )
+
+    def policy(self, plan: Plan) -> Callable[[float], Expiry]:
+        """Return until when an answer is right: for good if all its prices are final and were to be had, else minutes.
+
+        New prices make a new key anyway.
+        """
+
+        def expiry(as_of: float) -> Expiry:
+            settled = plan.final and self._is_up_to_date(plan)
+            return NEVER if settled else Expiry(as_of + LIVE, as_of + LIVE + STALE)
+
+        return expiry
+
+    def _is_up_to_date(self, plan: Plan) -> bool:
+        if plan.source.first is not None:
+            return True
+        assert plan.asked.start is not None and plan.asked.end is not None  # noqa: S101, PT018 (they are filled in)
+        view, aside = self.view(plan.source), plan.source.quarantine.kept(dt.datetime.now(dt.UTC))
+        return all(
+            ticker in aside or view.covers(ticker, plan.asked.start, plan.asked.end)
+            for ticker in plan.tickers
+        )
+
+    def view(self, source: PriceSource) -> HistoryView:
+        """The history of a source as it is now."""
+        return self._views.of(source.history)
+
+    def group_of(self, tickers: tuple[str, ...] | None, name: str | None) -> TickerGroup:
+        """Return the tickers of a question and their sectors; a group is one by name, never a file.
+
+        Raises
+        ------
+        ProblemError
+            There is no such group (404), or there are too many tickers (422).
+        """
+        if name is not None and name not in self._groups:
+            raise ProblemError(
+                422, f"there is no group {name[:64]!r}; there are {', '.join(sorted(self._groups))}"
+            )
+        if tickers is not None and len(tickers) > self._settings.serve_tickers:
+            raise ProblemError(
+                422, f"{len(tickers)} tickers are more than the {self._settings.serve_tickers} of one request"
+            )
+        return chosen_tickers(tickers, name, self._settings.groups)
+
+    def days(
+        self, source: PriceSource, start: dt.date | None, end: dt.date | None, tickers: tuple[str, ...]
+    ) -> tuple[dt.date, dt.date]:
+        """Fill in days that were left open; refuse those to come, and those before anything was traded here."""
+        for name, day in (("start", start), ("end", end)):
+            if day is not None and day < EARLIEST:
+                raise ProblemError(422, f"the {name} {day} is too early: prices begin after {EARLIEST}")
+        years = self._settings.history_years
+        return period(source, start, end, dt.datetime.now(dt.UTC), tickers=tickers, years=years)
+
+    def _made(self, asked: Request) -> Plan:
+        name = getattr(asked, "group", None)
+        group = self.group_of(_tickers_of(asked), name)
+        source = price_source(self._settings, group=name)
+        start, end = self.days(source, asked.start, asked.end, group.tickers)
+        dated = asked.model_copy(update={"start": start, "end": end})
+        index = None
+        if not isinstance(asked, HedgeRequest):
+            index = getattr(asked, "benchmark", None) or default_benchmark(source, name, group.tickers)
+        tickers = tuple(dict.fromkeys((*group.tickers, *([index] if index else []))))
+        about = {
+            "request": json.loads(dated.canonical()),
+            "members": list(group.tickers),
+            "sectors": dict(sorted(group.sectors.items())),
+        }
+        digest = xxhash.xxh3_128_hexdigest(json.dumps(about, sort_keys=True).encode())
+        final = source.first is not None or end <= last_session(tickers, dt.datetime.now(dt.UTC))
+        return Plan(dated, group, tickers, source, final, digest)
+
+
+def live_policy(*, final: bool) -> Callable[[float], Expiry]:
+    """Return the policy of bars: for good once they are final, else some minutes."""
+    return (lambda _: NEVER) if final else (lambda as_of: Expiry(as_of + LIVE, as_of + LIVE + STALE))
+
+
+def _tickers_of(asked: Any) -> tuple[str, ...] | None:  # noqa: ANN401 (each kind has its own)
+    if isinstance(asked, AnalyzeRequest):
+        return (asked.ticker,)
+    if isinstance(asked, HedgeRequest):
+        return (asked.first, asked.second)
+    if isinstance(asked, BenchmarkRequest):
+        return tuple(asked.weights)
+    found: tuple[str, ...] | None = asked.tickers
+    return found

@@ -1,0 +1,208 @@
+"""Bars for clients: L1, L2, the history (L3), and the provider through a worker; by ticker and period."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from finpipe.cache.keys import request_key
+from finpipe.cache.lookup import Lookup
+from finpipe.cache.request import Absent, Failed, Loaded, Outcome, Request
+from finpipe.portfolio.market_data import PriceSource, last_session, price_source
+from finpipe.serve.history_view import HistoryViews
+from finpipe.serve.negotiation import Content
+from finpipe.serve.plans import Plans, live_policy
+from finpipe.serve.pool import Task, TaskError
+from finpipe.serve.problems import ProblemError
+from finpipe.settings import Settings
+
+if TYPE_CHECKING:
+    from finpipe.serve.answers import Answers
+    from finpipe.serve.routes.stocks import PricesQuery
+
+KIND = "prices"
+Ask = Callable[[Task], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Bars of one ticker: what sources need to find them."""
+
+    source: PriceSource
+    group: str | None
+    ticker: str
+    start: dt.date
+    end: dt.date
+
+
+def price_request(wanted: Wanted, version: str) -> Request:
+    """Return the question for bars as a lookup takes it.
+
+    Parameters
+    ----------
+    version
+        Of the ticker's bars in the history (``HistoryView.version``): new or corrected bars make a new key, and a
+        finished period's bars never expire.
+    """
+    final = wanted.source.first is not None or wanted.end <= last_session(
+        (wanted.ticker,), dt.datetime.now(dt.UTC)
+    )
+    about = {"ticker": wanted.ticker, "start": wanted.start, "end": wanted.end}
+    key = request_key(KIND, about, data_version=f"{wanted.source.history.path} {version}")
+    return Request(key, wanted, live_policy(final=final))
+
+
+class HistorySource:
+    """L3: the history of the home; answers what was asked of the provider before."""
+
+    name = "history"
+
+    def __init__(self, views: HistoryViews) -> None:
+        self._views = views
+
+    def load(self, requests: Sequence[Request]) -> Mapping[str, Outcome]:
+        """Return tables of bars of those whose period the history covers."""
+        found: dict[str, Outcome] = {}
+        for wanted, members in _together(requests).items():
+            view = self._views.of(wanted.source.history)
+            start = max(wanted.start, wanted.source.first or wanted.start)
+            end = min(wanted.end, wanted.source.last or wanted.end)
+            known = [key for key, ticker in members.items() if view.covers(ticker, start, end)]
+            if known:
+                bars = view.bars([members[key] for key in known], wanted.start, wanted.end)
+                found |= _tables(bars, {key: members[key] for key in known}, "the history has no bars then")
+        return found
+
+
+class ProviderSource:
+    """The provider, asked by a worker, which puts what comes into the history."""
+
+    name = "provider"
+
+    def __init__(self, views: HistoryViews, ask: Ask, limit: float) -> None:
+        self._views, self._ask, self._limit = views, ask, limit
+
+    def load(self, requests: Sequence[Request]) -> Mapping[str, Outcome]:
+        """Return tables of bars, or that there are none and why."""
+        found: dict[str, Outcome] = {}
+        for wanted, members in _together(requests).items():
+            question = {
+                "tickers": sorted(members.values()),
+                "group": wanted.group,
+                "start": wanted.start.isoformat(),
+                "end": wanted.end.isoformat(),
+            }
+            try:
+                said = json.loads(
+                    self._ask(Task("bring", json.dumps(question), long=True, limit=self._limit))
+                )
+            except TaskError as error:
+                found |= {key: Failed(error) for key in members}
+                continue
+            bars = self._views.of(wanted.source.history).bars(
+                sorted(members.values()), wanted.start, wanted.end
+            )
+            found |= _tables(bars, members, "there are no bars", said["failures"])
+        return found
+
+
+class PriceAnswers:
+    """Answers of ``/api/prices``."""
+
+    def __init__(self, settings: Settings, plans: Plans, lookup: Lookup, answers: Answers) -> None:
+        self._settings, self._plans, self._lookup, self._answers = settings, plans, lookup, answers
+
+    async def get(self, query: PricesQuery, _http: object = None) -> Content:
+        """Return bars of the tickers or the group of a query."""
+        if (query.tickers is None) == (query.group is None):
+            raise ProblemError(422, "give either tickers or a group, e.g. tickers=AAPL,MSFT or group=sp500")
+        content: Content = await self._answers.in_thread(lambda: self._content(query))
+        return content
+
+    def _content(self, query: PricesQuery) -> Content:
+        from finpipe.market.tickers import canonical_tickers
+
+        named = None
+        if query.tickers is not None:
+            named = canonical_tickers(part for part in query.tickers.split(",") if part.strip())
+        group = self._plans.group_of(named, query.group)
+        source = price_source(self._settings, group=query.group)
+        start, end = self._plans.days(source, query.start, query.end, group.tickers)
+        view = self._plans.view(source)
+        wanted = {
+            ticker: price_request(Wanted(source, query.group, ticker, start, end), view.version((ticker,)))
+            for ticker in group.tickers
+        }
+        answers = self._lookup.get_many(wanted.values())
+        tables, failures, notices = [], {}, []
+        for ticker, request in wanted.items():
+            answer = answers[request.key]
+            if answer.error is not None:
+                failures[ticker] = str(answer.error)
+            else:
+                tables.append(answer.value)
+                if answer.stale:
+                    notices.append(f"{ticker}: the last bars may be out of date")
+        if not tables and len(failures) == 1:
+            (ticker, reason), *_ = failures.items()
+            raise ProblemError(404, f"there are no prices of {ticker}: {reason}")
+        return _content(tables, query.every, start, end, failures, notices)
+
+
+def _content(
+    tables: list[Any], every: str, start: dt.date, end: dt.date, failures: dict[str, str], notices: list[str]
+) -> Content:
+    import pyarrow as pa
+
+    from finpipe.market.daily_bars import no_bars
+
+    frame = no_bars()
+    if tables:
+        bars = pl.from_arrow(pa.concat_tables(tables))
+        assert isinstance(bars, pl.DataFrame)  # noqa: S101 (a table is a frame)
+        frame = bars
+    if every != "day":
+        from finpipe.market.price_summaries import summaries
+
+        found = summaries(frame, "week" if every == "week" else "month")
+        frame = found.select(*frame.columns)
+    columns = [name for name in frame.columns if name != "ticker"]
+    packed = frame.group_by("ticker", maintain_order=True).agg(pl.col(columns))
+    texts = packed.select("ticker", pl.struct(columns).struct.json_encode().alias("json"))
+    bars_text = ",".join(f"{json.dumps(ticker)}:{text}" for ticker, text in texts.iter_rows())
+    rest = json.dumps(
+        {"start": start.isoformat(), "end": end.isoformat(), "failures": failures, "notices": notices}
+    )
+    text = f'{rest[:-1]}, "bars": {{{bars_text}}}}}'
+    return Content(json=text.encode(), table=frame.to_arrow)
+
+
+def _together(requests: Sequence[Request]) -> dict[Wanted, dict[str, str]]:
+    """Requests of one source and period together: ticker by key."""
+    found: dict[tuple[Any, ...], dict[str, str]] = defaultdict(dict)
+    first: dict[tuple[Any, ...], Wanted] = {}
+    for request in requests:
+        wanted = request.subject
+        assert isinstance(wanted, Wanted)  # noqa: S101 (the lookup is asked for prices only)
+        period = (wanted.source.history.path, wanted.start, wanted.end)
+        first.setdefault(period, wanted)
+        found[period][request.key] = wanted.ticker
+    return {first[period]: members for period, members in found.items()}
+
+
+def _tables(
+    bars: pl.DataFrame, members: Mapping[str, str], nothing: str, reasons: Mapping[str, str] | None = None
+) -> dict[str, Outcome]:
+    parts = {name[0]: part for name, part in bars.partition_by("ticker", as_dict=True).items()}
+    return {
+        key: Loaded(parts[ticker].to_arrow())
+        if ticker in parts
+        else Absent((reasons or {}).get(ticker, nothing))
+        for key, ticker in members.items()
+    }
