@@ -8,10 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from fastapi import APIRouter
+from fastapi import APIRouter, HTTPException, Request, Response
 
 MEDIA_TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -86,8 +84,6 @@ def is_page(path: str) -> bool:
 
 def page_routes() -> APIRouter:
     """Return the routes ``/`` and ``/page/NAME``; they are not part of the OpenAPI document."""
-    from fastapi import APIRouter, HTTPException, Request, Response
-
     router = APIRouter(include_in_schema=False)
     known = page_files()
 
