@@ -195,7 +195,7 @@ def place(database: Path, assets: tuple[str, ...]) -> Iterator[Place]:
 
 def dagster_share(database: Path, home: Path, assets: Sequence[str]) -> Share:
     """Make everything in this process, one thing after the other, and add up where the time goes."""
-    from finpipe.orchestration import io_managers, stage
+    from finpipe.orchestration import io_managers, sources, stage
     from finpipe.orchestration.workspace import Workspace
     from finpipe.settings import load_settings
 
@@ -214,6 +214,7 @@ def dagster_share(database: Path, home: Path, assets: Sequence[str]) -> Share:
     manager = io_managers.ShelfIOManager
     manager.load_input = timed("storage", manager.load_input)  # type: ignore[method-assign,assignment]
     manager.handle_output = timed("storage", manager.handle_output)  # type: ignore[method-assign,assignment]
+    sources.fingerprints = timed("storage", sources.fingerprints)  # type: ignore[assignment]
     stage.record = timed("recording", stage.record)  # type: ignore[assignment]
     settings = load_settings(home=home, database=database, workers=1)
     with Workspace(settings) as workspace:

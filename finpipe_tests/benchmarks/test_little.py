@@ -66,11 +66,16 @@ def test_the_table_shows_times_promises_and_faults(capsys):
 
 
 def test_the_share_of_a_cold_run_adds_up(tmp_path, demo_market, monkeypatch, capsys):
-    for owner, name in (
-        (little_manager(), "load_input"),
-        (little_manager(), "handle_output"),
-        (stage(), "record"),
-    ):
+    from finpipe.orchestration import io_managers, sources, stage
+
+    manager = io_managers.ShelfIOManager
+    timed = (
+        (manager, "load_input"),
+        (manager, "handle_output"),
+        (stage, "record"),
+        (sources, "fingerprints"),
+    )
+    for owner, name in timed:
         monkeypatch.setattr(owner, name, getattr(owner, name))
     share = little.dagster_share(demo_market, tmp_path / "home", ["krx/universe"])
     assert share.steps == 4
@@ -78,15 +83,3 @@ def test_the_share_of_a_cold_run_adds_up(tmp_path, demo_market, monkeypatch, cap
     assert 0 < share.overhead < 1
     little.show_share(share, Console(width=300))
     assert f"Dagster and planning {share.overhead:.1%}" in capsys.readouterr().out
-
-
-def little_manager():
-    from finpipe.orchestration.io_managers import ShelfIOManager
-
-    return ShelfIOManager
-
-
-def stage():
-    from finpipe.orchestration import stage as module
-
-    return module
