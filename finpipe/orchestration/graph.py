@@ -77,7 +77,7 @@ class Graph:
             if stage.name in needed:
                 continue
             needed.add(stage.name)
-            waiting.extend(self.by_key[key] for key in stage.upstream if key in self.by_key)
+            waiting.extend(self.by_key[key] for key in stage.needs if key in self.by_key)
         return tuple(stage for stage in self.stages if stage.name in needed)
 
     def downstream_of(self, keys: Iterable[str]) -> tuple[Stage, ...]:

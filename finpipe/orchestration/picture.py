@@ -16,6 +16,9 @@ COLOURS = {
     "walk_forward": "#a2522d",
     "backtest": "#7a4a9c",
     "prices": "#2f6fb0",
+    "usage": "#7b8794",
+    "cache": "#2a8a74",
+    "portfolio": "#7a4a9c",
 }
 
 

@@ -196,7 +196,7 @@ class Planner:
         ledger = Ledger(self._instance)
         gone = set(lost)
         for stage in stages:
-            if not gone.isdisjoint(stage.upstream):
+            if not gone.isdisjoint(stage.needs):
                 result.blocked.extend(stage.outputs)
                 gone.update(stage.outputs)
                 continue
@@ -228,9 +228,7 @@ class Planner:
     @staticmethod
     def _is_lost(stage: Stage, partition: str | None, lost: set[str], ledger: Ledger) -> bool:
         own_values = partitions.parse(partition, stage.dimensions)
-        inputs = {
-            node_name(key, needed) for key in stage.upstream for needed in ledger.needed(key, own_values)
-        }
+        inputs = {node_name(key, needed) for key in stage.needs for needed in ledger.needed(key, own_values)}
         own = {node_name(key, partition) for key in stage.outputs}
         return not lost.isdisjoint(inputs | own)
 
@@ -267,6 +265,8 @@ class Planner:
                 return f"{', '.join(lost)} is missing"
             where = " and ".join(map(str, paths))
         if not self._shelves[storage].holds(key, partition, size):
+            if storage == "tier":
+                return f"the cache no longer holds what {where} names"
             if storage == "bars":
                 return f"the bars in {self._settings.home / 'prices'} are no longer those that {where} names"
             return f"{where} does not hold its {size:,} {'rows' if is_table else 'bytes'}"

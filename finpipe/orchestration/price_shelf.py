@@ -167,7 +167,7 @@ class BarsShelf:
         if stamp is not None and stamp == rule["stamp"]:
             return True
         wanted = (*_wanted(rule), *_days(rule))
-        return _content(self.folder / rule["history"], tuple(stamp or ()), *wanted) == rule["content"]
+        return bool(_content(self.folder / rule["history"], tuple(stamp or ()), *wanted) == rule["content"])
 
     def _read(self, rule: Mapping[str, Any]) -> pl.DataFrame:
         return _bars(self.folder / rule["history"], *_wanted(rule), *_days(rule))

@@ -33,7 +33,7 @@ SECONDS = "finpipe/seconds"
 OFFERED = frozenset({"context", "settings", "progress"})
 """Parameters of a shell that are no inputs."""
 
-Storage = Literal["parquet", "duckdb", "bars", "model", "html", "json", "png", "view"]
+Storage = Literal["parquet", "duckdb", "bars", "tier", "model", "html", "json", "png", "view"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,8 @@ class Stage:
     ----------
     on_request
         Whether it is made only when somebody asks for it by name: too expensive for every run.
+    as_they_are
+        Those of ``upstream`` that it does without, and that are not made for its sake.
     """
 
     name: str
@@ -80,6 +82,12 @@ class Stage:
     code: CodeProvenance
     definition: dg.AssetsDefinition
     on_request: bool = False
+    as_they_are: frozenset[str] = frozenset()
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Keys of what must be there before it can be made."""
+        return tuple(key for key in self.upstream if key not in self.as_they_are)
 
     @property
     def dimensions(self) -> tuple[str, ...]:
@@ -96,6 +104,7 @@ def stage(
     inputs: Mapping[str, str] | None = None,
     mappings: Mapping[str, dg.PartitionMapping] | None = None,
     deps: tuple[str, ...] = (),
+    as_they_are: tuple[str, ...] = (),
     partitions_def: dg.PartitionsDefinition | None = None,
     kinds: tuple[str, ...] = (),
     checks: Mapping[str, str] | None = None,
@@ -119,6 +128,9 @@ def stage(
         Partition mappings of parameters, where Dagster's default is not meant.
     deps
         Asset keys that must exist first but are not loaded.
+    as_they_are
+        Asset keys that are looked at if they exist, at all their partitions: a change of them makes the assets
+        stale, but nobody makes them for the sake of these assets.
     checks
         Asset checks that the shell reports, by name, with what each promises; they belong to the first asset.
     blocking
@@ -145,7 +157,7 @@ def stage(
             parameter: (inputs or {}).get(parameter, f"{prefix}/{parameter}") for parameter in parameters
         }
         code = code_provenance(function)
-        upstream = (*sources.values(), *deps)
+        upstream = (*sources.values(), *deps, *as_they_are)
         known_as = tuple(keys)
 
         @functools.wraps(function)
@@ -220,12 +232,20 @@ def stage(
                 )
                 for parameter, source in sources.items()
             },
-            deps=[dg.AssetKey(key.split("/")) for key in deps],
+            deps=[
+                *(dg.AssetKey(key.split("/")) for key in deps),
+                *(
+                    dg.AssetDep(key.split("/"), partition_mapping=dg.AllPartitionMapping())
+                    for key in as_they_are
+                ),
+            ],
             partitions_def=partitions_def,
             check_specs=_check_specs(group, keys, partitions_def, checks or {}, blocking),
             pool="duckdb_writer" if any(output.storage == "duckdb" for output in made.values()) else None,
         )(run)
-        return Stage(name, group, keys, upstream, partitions_def, code, definition, on_request)
+        return Stage(
+            name, group, keys, upstream, partitions_def, code, definition, on_request, frozenset(as_they_are)
+        )
 
     return decorate
 

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from finpipe.orchestration.assets import backtest, features, learning, market, prices
+from finpipe.orchestration.assets import (
+    backtest,
+    cache,
+    features,
+    learning,
+    market,
+    portfolio,
+    prices,
+    usage,
+)
 from finpipe.orchestration.stage import Stage
 
 STAGES: tuple[Stage, ...] = tuple(
     value
-    for room in (market, features, learning, backtest, prices)
+    for room in (market, features, learning, backtest, prices, portfolio, usage, cache)
     for value in vars(room).values()
     if isinstance(value, Stage)
 )

@@ -8,15 +8,11 @@ import dagster as dg
 import polars as pl
 
 from finpipe.market.schema import Column, Table
-from finpipe.orchestration import ticker_groups
-from finpipe.orchestration.check import Check
+from finpipe.orchestration import portfolio_checks, ticker_groups
 from finpipe.orchestration.partitions import ticker_groups as groups
 from finpipe.orchestration.price_shelf import GroupBars
 from finpipe.orchestration.stage import Result, stage
 from finpipe.settings import Settings
-
-COVERAGE = 0.9
-"""Share of a group's tickers that should have bars."""
 
 
 def _summaries_table() -> Table:
@@ -36,7 +32,7 @@ def _summaries_table() -> Table:
     deps=(ticker_groups.BARS,),
     partitions_def=groups,
     kinds=("duckdb",),
-    checks={"tickers_arrived": "Nearly all tickers of the group have bars."},
+    checks={portfolio_checks.COVERAGE: "Nearly all tickers of the group have bars."},
 )
 def history(
     context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings], progress: Callable[[str], None]
@@ -50,10 +46,7 @@ def history(
         tell=progress,
     )
     missing = dict(found.failures)
-    share = 1 - len(missing) / max(len(found.tickers), 1)
-    finding = f"{len(found.tickers) - len(missing)} of {len(found.tickers)} tickers have bars"
-    if missing:
-        finding += "; not: " + "; ".join(f"{ticker}: {why}" for ticker, why in list(missing.items())[:10])
+    arrived = portfolio_checks.tickers_arrived(len(found.tickers), missing)
     facts = {
         "source": found.source,
         "tickers": len(found.tickers),
@@ -62,7 +55,7 @@ def history(
         "reasons": dg.MetadataValue.json(missing),
         "notices": "\n".join(found.notices) or "none",
     }
-    return Result(found, facts=facts, checks={"tickers_arrived": Check(share >= COVERAGE, finding)})
+    return Result(found, facts=facts, checks={portfolio_checks.COVERAGE: arrived})
 
 
 @stage(
