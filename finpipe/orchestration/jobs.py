@@ -37,7 +37,7 @@ PARTS = {
 def jobs() -> list[Job]:
     """Return the jobs: one for each set of partitions, one for what is made on request, one for everything."""
     usual = [stage for stage in graph().stages if not stage.on_request]
-    asked = [stage for stage in graph().stages if stage.on_request]
+    asked = [stage for stage in graph().stages if stage.on_request and stage.dimensions == (VARIANT,)]
     parts = [
         (name, [stage for stage in usual if stage.dimensions == dimensions], description)
         for dimensions, (name, description) in PARTS.items()

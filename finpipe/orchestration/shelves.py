@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import polars as pl
 
+from finpipe.orchestration.cache_shelf import TierShelf
 from finpipe.orchestration.partitions import TICKER_GROUP
 from finpipe.orchestration.price_shelf import BarsShelf
 from finpipe.orchestration.result_tables import ResultTables
@@ -24,6 +25,7 @@ ENDINGS: Mapping[str, tuple[str, ...]] = {
     "model": (".txt", ".json"),
     "view": (".json",),
     "bars": (".json",),
+    "tier": (".json",),
     "json": (".json",),
     "html": (".html",),
     "png": (".png",),
@@ -258,6 +260,7 @@ def shelves(settings: Settings) -> dict[str, Shelf]:
         "png": FileShelf(store, ".png", binary=True),
         "view": ViewShelf(store),
         "bars": BarsShelf(store, settings.home / "prices"),
+        "tier": TierShelf(store, settings),
         "duckdb": TableShelf(ResultTables(settings.duckdb_path, columns=COLUMNS)),
     }
 

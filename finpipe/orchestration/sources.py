@@ -8,7 +8,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from finpipe.orchestration import ticker_groups
+from finpipe.orchestration import request_log, ticker_groups
 from finpipe.orchestration.home import write_atomically
 from finpipe.orchestration.partitions import TICKER_GROUP
 from finpipe.settings import Settings
@@ -46,13 +46,23 @@ SOURCES = (
         "Daily bars of a ticker group as their source has them, known by its last finished session.",
         (TICKER_GROUP,),
     ),
+    Source(
+        request_log.REQUESTS,
+        (),
+        "Tickers asked for of the service, and when to the minute; nothing about who asked. The service only adds.",
+    ),
 )
+UNTABLED = {
+    ticker_groups.BARS: ticker_groups.observable_bars,
+    request_log.REQUESTS: request_log.observable_requests,
+}
+"""What makes the asset of a source that is no table."""
 
 
 def observable_assets() -> list[dg.AssetsDefinition]:
     """Return the sources as observable Dagster assets: observing one reads the fingerprint of its tables."""
     return [
-        _observable(source) if source.tables else ticker_groups.observable_bars(source.description)
+        _observable(source) if source.tables else UNTABLED[source.key](source.description)
         for source in SOURCES
     ]
 

@@ -21,6 +21,7 @@ from finpipe.orchestration.partitions import TICKER_GROUP, VARIANT
 from finpipe.orchestration.planner import Planner, Scope, Status
 from finpipe.orchestration.price_shelf import GroupBars
 from finpipe.orchestration.refusals import with_refusals
+from finpipe.orchestration.request_log import REQUESTS, observe_requests
 from finpipe.orchestration.shelves import PanelView, shelves
 from finpipe.orchestration.sources import observe
 from finpipe.orchestration.store import Store, StoreError
@@ -34,7 +35,7 @@ TABULAR = ("parquet", "duckdb", "view", "bars")
 """Storage kinds that hold tables."""
 TABLES = (".parquet", ".csv", ".arrow")
 """Endings that a table can be exported to."""
-NATURAL = {"html": ".html", "json": ".json", "model": ".txt", "png": ".png"}
+NATURAL = {"html": ".html", "json": ".json", "tier": ".json", "model": ".txt", "png": ".png"}
 """Endings of what is no table, by storage kind."""
 
 
@@ -181,6 +182,8 @@ class Workspace:
             if within:
                 self.instance.add_dynamic_partitions(TICKER_GROUP, list(within))
                 observe_groups(self.settings, self.instance, within)
+            if any(REQUESTS in stage.upstream for stage in self.graph.needed_for(keys)):
+                observe_requests(self.settings, self.instance)
             execution = Execution(self.graph, self.settings, self.instance, tell, verify=verify)
             scope = Scope(None if years is None else tuple(map(str, years)), chosen, within)
             return execution.run(
@@ -214,6 +217,7 @@ class Workspace:
         if self.settings.database is not None:
             observe(self.settings, self.instance)
         observe_groups(self.settings, self.instance, groups_in_use(self.instance))
+        observe_requests(self.settings, self.instance)
         return with_refusals(self.instance, self._statuses(variants, verify=verify))
 
     def studies(self) -> list[StudyRecord]:
