@@ -19,6 +19,7 @@ from finpipe.serve.negotiation import Content
 from finpipe.serve.plans import Plan, Plans
 from finpipe.serve.pool import BusyError, Task, TaskError, TaskTimeoutError, Told, WorkerPool
 from finpipe.serve.problems import ProblemError
+from finpipe.serve.tasks import MissingError
 from finpipe.serve.usage import Usage
 from finpipe.settings import Settings
 
@@ -41,6 +42,7 @@ class Answers:
     def __init__(
         self,
         settings: Settings,
+        *,
         plans: Plans,
         caches: Caches,
         pool: WorkerPool,
@@ -168,23 +170,24 @@ class problems:  # noqa: N801 (reads as a statement)
 
 def problem_of(error: BaseException) -> ProblemError | None:
     """Return the problem that an error of an answer is; None if it is a fault of ours."""
+    found: ProblemError | None = None
     match error:
         case ProblemError():
-            return error
+            found = error
         case TaskError(kind=kind):
             detail = str(error) if kind != "failed" else f"the computation failed: {error}"
-            return ProblemError(STATUS_OF[kind], detail, headers=_RETRY if kind == "provider" else None)
-        case BusyError():
-            return ProblemError(503, str(error), headers=_RETRY)
+            found = ProblemError(STATUS_OF[kind], detail, headers=_RETRY if kind == "provider" else None)
+        case BusyError() | ProviderError():
+            found = ProblemError(503, str(error), headers=_RETRY)
         case TaskTimeoutError():
-            return ProblemError(504, str(error))
+            found = ProblemError(504, str(error))
         case CancelledError():
-            return ProblemError(409, "the computation was cancelled")
-        case ProviderError():
-            return ProblemError(503, str(error), headers=_RETRY)
+            found = ProblemError(409, "the computation was cancelled")
+        case MissingError():
+            found = ProblemError(404, str(error))
         case ValueError() if type(error).__module__.startswith("finpipe."):
-            return ProblemError(422, str(error))
-    return None
+            found = ProblemError(422, str(error))
+    return found
 
 
 def content_of(answer: cached.Answer) -> Content:

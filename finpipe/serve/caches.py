@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from importlib import metadata, resources
 from importlib.resources.abc import Traversable
+from typing import TypedDict
 
 from finpipe.cache.counters import Counters
 from finpipe.cache.hot_set import HotSet
@@ -21,6 +22,11 @@ from finpipe.settings import Settings
 
 MEBIBYTE = 1 << 20
 _COMPUTING = ("finpipe.portfolio", "finpipe.market", "finpipe.serve")
+
+
+class _Common(TypedDict):
+    counters: Counters
+    traffic: Traffic
 
 
 class Caches:
@@ -43,7 +49,7 @@ class Caches:
             folder, clock, redis_url=settings.redis_url, disk_budget=settings.cache_disk * MEBIBYTE
         )
         self.counters, self.traffic = Counters(clock), Traffic()
-        common = {"counters": self.counters, "traffic": self.traffic}
+        common = _Common(counters=self.counters, traffic=self.traffic)
         self.results_lookup = Lookup(
             clock, local=[self.memory], shared=[self.shared], sources=[ComputedSource()], **common
         )

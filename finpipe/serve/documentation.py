@@ -69,8 +69,8 @@ def _operation(path: str, method: str, found: dict[str, Any]) -> str:
     )
     return (
         f'<section><h2><b class="method">{method.upper()}</b> <code>{escape(path)}</code></h2>'
-        f"<p>{escape(found.get('summary', ''))}. {escape(found.get('description', ''))}</p>{table}{sent}<ul>{answers}</ul>"
-        "</section>"
+        f"<p>{escape(found.get('summary', ''))}. {escape(found.get('description', ''))}</p>{table}{sent}"
+        f"<ul>{answers}</ul></section>"
     )
 
 

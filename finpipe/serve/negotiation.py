@@ -71,7 +71,7 @@ async def respond(request: Request, content: Content) -> Response:
     headers = {"ETag": tag, "Vary": "Accept, Accept-Encoding", "Cache-Control": "no-cache", **content.headers}
     if request.method in {"GET", "HEAD"} and _matches(request.headers.get("if-none-match"), tag):
         return Response(status_code=304, headers=headers)
-    return _encoded(request, body, digest, 200, headers, media)
+    return _encoded(request, body, Form(media, 200, headers), digest)
 
 
 async def respond_json(
@@ -81,7 +81,7 @@ async def respond_json(
     media = chosen_media(request.headers.get("accept", "*/*"), [JSON, MSGPACK])
     body = _body(Content(json=value.model_dump_json().encode()), media)
     found = {"Cache-Control": "no-store", "Vary": "Accept, Accept-Encoding", **(headers or {})}
-    return _encoded(request, body, None, status, found, media)
+    return _encoded(request, body, Form(media, status, found))
 
 
 def chosen_media(accept: str, offered: list[str]) -> str:
@@ -169,15 +169,24 @@ class _Kept:
 _kept = _Kept()
 
 
-def _encoded(
-    request: Request, body: bytes, digest: str | None, status: int, headers: Mapping[str, str], media: str
-) -> Response:
+@dataclass(frozen=True, slots=True)
+class Form:
+    """Media type, status and headers of a response."""
+
+    media: str
+    status: int
+    headers: Mapping[str, str]
+
+
+def _encoded(request: Request, body: bytes, form: Form, digest: str | None = None) -> Response:
     encoding = chosen_encoding(request.headers.get("accept-encoding", ""))
-    found = dict(headers)
+    found = dict(form.headers)
     if encoding is not None and len(body) >= _WORTH_COMPRESSING:
         body = _kept.get(body, digest, encoding)
         found["Content-Encoding"] = encoding
-    return Response(body, status, found, "text/html; charset=utf-8" if media == HTML else media)
+    return Response(
+        body, form.status, found, "text/html; charset=utf-8" if form.media == HTML else form.media
+    )
 
 
 def _body(content: Content, media: str) -> bytes:
@@ -187,7 +196,7 @@ def _body(content: Content, media: str) -> bytes:
     if media == MSGPACK:
         import json
 
-        import msgpack
+        import msgpack  # type: ignore[import-untyped]
 
         packed: bytes = msgpack.packb(json.loads(content.json or b"null"))
         return packed

@@ -226,7 +226,7 @@ class WorkerPool:
                     await next_message(reader)
             except (OSError, EOFError) as error:  # TimeoutError is an OSError
                 self._end(worker)
-                log.error("a worker does not start, trying again: %s", error)
+                log.warning("a worker does not start, trying again: %s", error)
                 await asyncio.sleep(_PAUSE)
             except BaseException:
                 self._end(worker)

@@ -152,12 +152,11 @@ class PriceAnswers:
         if not tables and len(failures) == 1:
             (ticker, reason), *_ = failures.items()
             raise ProblemError(404, f"there are no prices of {ticker}: {reason}")
-        return _content(tables, query.every, start, end, failures, notices)
+        about = {"start": start.isoformat(), "end": end.isoformat(), "failures": failures, "notices": notices}
+        return _content(tables, query.every, about)
 
 
-def _content(
-    tables: list[Any], every: str, start: dt.date, end: dt.date, failures: dict[str, str], notices: list[str]
-) -> Content:
+def _content(tables: list[Any], every: str, about: dict[str, Any]) -> Content:
     import pyarrow as pa
 
     from finpipe.market.daily_bars import no_bars
@@ -176,9 +175,7 @@ def _content(
     packed = frame.group_by("ticker", maintain_order=True).agg(pl.col(columns))
     texts = packed.select("ticker", pl.struct(columns).struct.json_encode().alias("json"))
     bars_text = ",".join(f"{json.dumps(ticker)}:{text}" for ticker, text in texts.iter_rows())
-    rest = json.dumps(
-        {"start": start.isoformat(), "end": end.isoformat(), "failures": failures, "notices": notices}
-    )
+    rest = json.dumps(about)
     text = f'{rest[:-1]}, "bars": {{{bars_text}}}}}'
     return Content(json=text.encode(), table=frame.to_arrow)
 

@@ -8,13 +8,14 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import Request as HttpRequest
 
 from finpipe.cache.keys import request_key
 from finpipe.cache.request import Request as CacheRequest
-from finpipe.cache.status import cache_status
+from finpipe.cache.request import Source
+from finpipe.cache.status import cache_status, publish_status
 from finpipe.market.tickers import group_names, ticker_group
 from finpipe.portfolio.market_data import price_source
 from finpipe.portfolio.saved_portfolios import SavedPortfolios
@@ -38,9 +39,7 @@ from finpipe.serve.negotiation import Content
 from finpipe.serve.plans import Plans
 from finpipe.serve.pool import Task, WorkerPool
 from finpipe.serve.prices import HistorySource, PriceAnswers, ProviderSource
-from finpipe.serve.problems import ProblemError
 from finpipe.serve.saved import Saved
-from finpipe.serve.tasks import MissingError
 from finpipe.serve.usage import Usage
 from finpipe.serve.warming import Warming
 from finpipe.settings import Settings
@@ -49,7 +48,11 @@ log = logging.getLogger(__name__)
 
 _THREADS = 64
 """Threads in which lookups wait for workers and stores; they compute nothing."""
-_REPORT_POLICY = "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:"
+_REPORT_POLICY = (
+    "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:"
+)
+_TOLD_EVERY = 60.0
+"""Seconds between two notes of where the cache stands."""
 
 
 class Service:
@@ -69,13 +72,18 @@ class Service:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="lookup")
         self.pool = WorkerPool(settings)
         self.plans = Plans(settings, self._views, self._code)
-        sources = [
-            HistorySource(self._views),
-            ProviderSource(self._views, lambda task: self.answers.ask_worker(task), settings.serve_seconds),
-        ]
+        provider = ProviderSource(self._views, self._ask_worker, settings.serve_seconds)
+        sources: list[Source] = [HistorySource(self._views), provider]
         self.caches = Caches(settings, sources)
         self.usage = Usage(settings, _sectors(settings))
-        self.answers = Answers(settings, self.plans, self.caches, self.pool, self._threads, self.usage)
+        self.answers = Answers(
+            settings,
+            plans=self.plans,
+            caches=self.caches,
+            pool=self.pool,
+            threads=self._threads,
+            usage=self.usage,
+        )
         self.prices = PriceAnswers(settings, self.plans, self.caches.prices, self.answers)
         self.jobs = Jobs(self.answers, self.plans, self.caches, self.usage)
         self.saved = Saved(SavedPortfolios(settings.home / "portfolios"))
@@ -88,7 +96,11 @@ class Service:
         self._started = time.monotonic()
         self.answers.start()
         self.pool.start()
-        self._tasks.append(asyncio.get_running_loop().create_task(self.warming.run(self._threads)))
+        loop = asyncio.get_running_loop()
+        self._tasks += [
+            loop.create_task(self.warming.run(self._threads)),
+            loop.create_task(self._tell_status()),
+        ]
 
     async def stop(self) -> None:
         """Cancel what is under way and close everything."""
@@ -99,16 +111,31 @@ class Service:
         await self.pool.stop()
         await asyncio.to_thread(self._close)
 
+    async def _tell_status(self) -> None:
+        """Write down where the cache stands, for commands and asset checks."""
+        while True:
+            await asyncio.sleep(_TOLD_EVERY)
+            await asyncio.get_running_loop().run_in_executor(self._threads, self._write_status)
+
+    def _write_status(self) -> None:
+        path = self.settings.home / "cache" / "status.json"
+        publish_status(path, cache_status(self.caches.prices), time.time())
+
     def _close(self) -> None:
+        self._write_status()
         self._threads.shutdown(wait=False, cancel_futures=True)
         self.usage.stop()
         self.caches.close()
+
+    def _ask_worker(self, task: Task) -> bytes:
+        return self.answers.ask_worker(task)
 
     def health(self) -> HealthAnswer:
         """Return whether everything works; asks nobody."""
         level = self.caches.shared.level
         best = "redis" if self.settings.redis_url else "disk"
         notices = [f"the cache is on {level} in place of {best}"] if level != best else []
+        status: Literal["ok", "degraded", "starting"]
         status = "starting" if not self.pool.is_warm else "degraded" if notices else "ok"
         return HealthAnswer(
             status=status,
@@ -198,12 +225,7 @@ class Service:
 
     async def report(self, variant: str | None) -> Content:
         """Return a Korean report as a page, which runs apart from this site."""
-        try:
-            page = await self.answers.in_thread(lambda: research.report(self.settings, variant))
-        except ProblemError as error:
-            if isinstance(error.__cause__, MissingError):
-                raise ProblemError(404, str(error.detail)) from error
-            raise
+        page = await self.answers.in_thread(lambda: research.report(self.settings, variant))
         return Content(html=page, headers={"Content-Security-Policy": _REPORT_POLICY})
 
     async def _computed(self, kind: str, parameters: dict[str, Any], data: str) -> Content:
@@ -253,7 +275,11 @@ class Service:
             else:
                 entries.append(
                     GroupEntry(
-                        name=name, tickers=list(group.tickers), sectors=dict(group.sectors), as_of=group.as_of
+                        name=name,
+                        tickers=list(group.tickers),
+                        sectors=dict(group.sectors),
+                        as_of=group.as_of,
+                        problem=None,
                     )
                 )
         return GroupList(groups=entries).model_dump_json().encode()

@@ -55,7 +55,7 @@ def warm_up() -> None:
     from finpipe.portfolio.optimization import optimize_moments
 
     tickers = ("COM01", "DIS01", "ENE01", "FIN01", "TEC01", "UTI01")
-    asked = requests.OptimizeRequest(tickers=tickers, frontier_points=3)
+    asked = requests.OptimizeRequest.model_validate({"tickers": tickers, "frontier_points": 3})
     bars = DemoBars().fetch(BarRequest(tickers, dt.date(2019, 1, 2), dt.date(2020, 12, 30))).bars
     optimize_moments(estimate_moments(bars, asked, tickers=tickers, sectors={}), asked)
     analysis.analyze(bars, tickers[0])
@@ -83,7 +83,7 @@ def _analyze(request: str, settings: Settings, told: Told, update: bool) -> byte
     try:
         found = answer_analyze(asked, settings, progress=told, update=update)
     except ValueError as error:
-        raise _missing(asked, (asked.ticker,), settings) or error from error
+        raise _missing((asked.ticker,), settings) or error from error
     return _json(plain(found))
 
 
@@ -95,7 +95,7 @@ def _hedge(request: str, settings: Settings, told: Told, update: bool) -> bytes:
     try:
         found = answer_hedge(asked, settings, progress=told, update=update)
     except ValueError as error:
-        raise _missing(asked, (asked.first, asked.second), settings) or error from error
+        raise _missing((asked.first, asked.second), settings) or error from error
     return _json(plain(found))
 
 
@@ -217,7 +217,7 @@ def _assets(moments: Moments) -> list[dict[str, Any]]:
     ]
 
 
-def _missing(asked: requests.Request, tickers: tuple[str, ...], settings: Settings) -> MissingError | None:
+def _missing(tickers: tuple[str, ...], settings: Settings) -> MissingError | None:
     """An error that says which ticker has no prices at all, if one has none."""
     from finpipe.market.daily_bars import ProviderError
     from finpipe.portfolio.market_data import price_source

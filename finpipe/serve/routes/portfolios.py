@@ -40,7 +40,7 @@ async def save_portfolio(
         str | None, Header(max_length=100, description="* refuses to replace one")
     ] = None,
 ) -> Response:
-    """Save a portfolio under an id, in place of the one there; with ``If-None-Match: *`` only if there is none (412)."""
+    """Save a portfolio in place of the one there; with ``If-None-Match: *`` only if there is none (412)."""
     made, saved = await service.saved.save(portfolio_id, portfolio, only_new=if_none_match == "*")
     return await respond_json(request, saved, status=201 if made else 200)
 
