@@ -26,6 +26,12 @@ Database = Annotated[Path | None, typer.Option(help="The SQLite market database;
 Only = Annotated[list[str] | None, typer.Option(help="Make only this asset and what it needs; repeatable.")]
 
 
+TickerGroups = Annotated[
+    list[str] | None,
+    typer.Option("--group", help="Ticker group of the portfolio line, e.g. sp500 or demo; repeatable."),
+]
+
+
 Years = Annotated[
     str | None, typer.Option(help="Test years, e.g. 2018-2024 or 2020,2022.", show_default="all")
 ]

@@ -16,6 +16,7 @@ from finpipe.cli.options import (
     Json,
     Only,
     Preset,
+    TickerGroups,
     Verify,
     Years,
     open_workspace,
@@ -38,6 +39,7 @@ def demo(
     """
     from finpipe import console
     from finpipe.market.demo import write_demo_market
+    from finpipe.market.tickers import DEMO_GROUP
 
     settings = load_settings(home=home)
     database = settings.home / "demo" / "krx_stock_data.db"
@@ -50,7 +52,9 @@ def demo(
         rows = summary.rows["daily_prices"]
         console.say(f"demo market: {rows:,} daily prices of {summary.stocks:,} stocks in {database}")
         database.with_suffix(".json").write_text(json.dumps(wanted), encoding="utf-8")
-    make(load_settings(home=home, database=database), [], preset, horizon, None, as_json=False)
+    settings = load_settings(home=home, database=database)
+    make(settings, [], preset, horizon, None, as_json=False)
+    make(settings, [], preset, horizon, None, groups=[DEMO_GROUP], as_json=False)
 
 
 def run(
@@ -60,18 +64,32 @@ def run(
     years: Years = None,
     preset: Preset = "top_n",
     horizon: Horizon = None,
+    group: TickerGroups = None,
     verify: Verify = False,
     as_json: Json = False,
 ) -> None:
     """Make what is missing or stale, and nothing else.
 
+    With --group the prices and the portfolio of a ticker group alone; a group is kept up to date from then on.
+
     [dim]Examples:[/dim]
       finpipe run --database krx_stock_data.db
       finpipe run --preset v43 --horizon 63 --years 2018-2024
       finpipe run --only krx/training_panel --json
+      finpipe run --group sp500
+      finpipe run --only portfolio/optimal_weights --group demo
     """
     settings = load_settings(home=home, database=database)
-    make(settings, only or [], preset, horizon, test_years(years), as_json=as_json, verify=verify)
+    make(
+        settings,
+        only or [],
+        preset,
+        horizon,
+        test_years(years),
+        groups=group,
+        as_json=as_json,
+        verify=verify,
+    )
 
 
 def backfill(
@@ -175,6 +193,7 @@ def make(
     years: list[int] | None,
     *,
     as_json: bool,
+    groups: list[str] | None = None,
     force: tuple[str, ...] = (),
     summary: bool = True,
     quiet: bool = False,
@@ -192,18 +211,28 @@ def make(
             preset=preset,
             horizon=horizon,
             years=years,
+            groups=groups,
             force=force,
             verify=verify,
             tell=watch.tell,
             waiting=console.say,
         )
         variant = workspace.variant(preset, horizon)
-        made_report = not only and not outcome.failed
+        made_all = not only and not outcome.failed
+        made_report = made_all and groups is None and settings.database is not None
+        portfolios = [
+            (workspace.portfolio(name), workspace.portfolio_report_path(name))
+            for name in groups or ()
+            if made_all and summary and not as_json
+        ]
         performance = workspace.frame("krx/performance", variant) if made_report and summary else None
         page = workspace.report_path(variant) if made_report else None
     if performance is not None and not as_json:
         console.show_performance(performance, variant)
         console.say(f"report: {page}")
+    for found, path in portfolios:
+        console.show_portfolio(found)
+        console.say(f"report: {path}")
     console.show_outcome(outcome, quiet=as_json or quiet)
     if as_json:
         print_json(console.outcome_record(outcome))

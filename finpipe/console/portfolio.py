@@ -65,8 +65,9 @@ def show_portfolio(found: OptimizedPortfolio) -> None:
         terminal.out.print(f"spent {found.allocation.spent:,.2f}, left {found.allocation.left:,.2f}")
     _say_excluded(moments.excluded)
     _say_all(found.notices, moments.expected.fallbacks)
-    stages = ", ".join(f"{name} {took:.2f} s" for name, took in found.seconds.items() if name != "total")
-    say(f"[dim]{found.seconds.get('total', 0.0):.2f} s: {stages}[/dim]")
+    if found.seconds:
+        stages = ", ".join(f"{name} {took:.2f} s" for name, took in found.seconds.items() if name != "total")
+        say(f"[dim]{found.seconds['total']:.2f} s: {stages}[/dim]")
 
 
 def show_frontier(found: FrontierResult) -> None:

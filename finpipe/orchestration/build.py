@@ -16,6 +16,7 @@ from finpipe.orchestration.resources import resources
 from finpipe.orchestration.schedules import schedules
 from finpipe.orchestration.sensors import sensors
 from finpipe.orchestration.sources import observable_assets
+from finpipe.orchestration.warming import warming_schedules
 from finpipe.settings import Settings, load_settings
 
 
@@ -51,7 +52,7 @@ def build_definitions(
         assets=[*observable_assets(), *stages],
         jobs=own_jobs,
         sensors=[*sensors(own, own_jobs), *automation(graph())],
-        schedules=schedules(own_jobs),
+        schedules=[*schedules(own, own_jobs), *warming_schedules(own, own_jobs)],
         resources=resources(own, tell) | dict(overrides or {}),
         executor=dg.in_process_executor,
     )

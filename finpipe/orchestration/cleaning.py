@@ -117,7 +117,7 @@ def study_records(statuses: Iterable[Status]) -> list[StudyRecord]:
         How every stage stands at every partition, but for those that nobody has asked for.
     """
     found = list(statuses)
-    shared = [status for status in found if VARIANT not in status.stage.dimensions]
+    shared = [status for status in found if not {VARIANT, TICKER_GROUP} & set(status.stage.dimensions)]
     by_variant: dict[str, list[Status]] = defaultdict(list)
     for status in found:
         if (variant := variant_of(status)) is not None:
@@ -337,6 +337,8 @@ def _needed(unwanted: set[str], statuses: Sequence[Status]) -> dict[str, tuple[s
             continue
         for record in status.records.values():
             for name in record.provenance.get("inputs", {}) if record is not None else ():
+                if name.partition("[")[0] in status.stage.as_they_are:
+                    continue
                 if owner.get(name) in unwanted and owner[name] != own:
                     found[owner[name]].append(status.names[0])
     return {variant: tuple(dict.fromkeys(names)) for variant, names in found.items()}

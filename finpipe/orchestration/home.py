@@ -172,7 +172,11 @@ def who_holds(settings: Settings) -> str | None:
 
 def serve_ui(settings: Settings, port: int) -> int:
     """Run the Dagster UI and daemon on the home until interrupted; return the exit status."""
+    from finpipe.orchestration.ticker_groups import offer_groups
+
     _clear_leftovers(settings)
+    with open_instance(settings) as instance:
+        offer_groups(settings, instance)
     environment = {**os.environ, "DAGSTER_HOME": str(prepare(settings)), "FINPIPE_HOME": str(settings.home)}
     if settings.database is not None:
         environment["FINPIPE_DATABASE"] = str(settings.database)

@@ -26,6 +26,7 @@ class RefreshConfig(dg.Config):
     assets: list[str] = Field([], description="keys of assets, e.g. krx/picks; with all that they need")
     years: list[int] = Field([], description="test years")
     variants: list[str] = Field([], description="studies, e.g. top_n-h21")
+    groups: list[str] = Field([], description="ticker groups, e.g. sp500")
 
 
 def refresh_job() -> dg.JobDefinition:
@@ -46,6 +47,7 @@ def refresh_job() -> dg.JobDefinition:
                 config.assets,
                 variants=config.variants or None,
                 years=config.years or None,
+                groups=config.groups or None,
                 tell=tell,
                 waiting=context.log.info,
             )

@@ -57,6 +57,13 @@ def groups_in_use(instance: dg.DagsterInstance) -> tuple[str, ...]:
     return tuple(sorted(instance.get_materialized_partitions(dg.AssetKey(HISTORY.split("/")))))
 
 
+def offer_groups(settings: Settings, instance: dg.DagsterInstance) -> None:
+    """Make the shipped groups and those of the settings partitions, so that the UI can be asked for them."""
+    from finpipe.market.tickers import group_names
+
+    instance.add_dynamic_partitions(TICKER_GROUP, list(group_names(settings.groups)))
+
+
 def bars_version(settings: Settings, name: str, at: dt.datetime) -> str:
     """Return what a group's prices depend on, as text: the source, its last day, and a hash of all the rest.
 
@@ -72,17 +79,38 @@ def bars_version(settings: Settings, name: str, at: dt.datetime) -> str:
     return f"{source.name} {last} {text_hash(rest)[:12]}"
 
 
-def observe_groups(settings: Settings, instance: dg.DagsterInstance, names: Iterable[str]) -> None:
-    """Record the versions of groups' prices that differ from those observed last."""
+def observe_groups(
+    settings: Settings, instance: dg.DagsterInstance, names: Iterable[str], *, demanded: bool = True
+) -> dict[str, str]:
+    """Record the versions of groups' prices that differ from those observed last.
+
+    Parameters
+    ----------
+    demanded
+        Whether a group that cannot be looked at is an error; otherwise it is among what comes back.
+
+    Returns
+    -------
+    dict
+        Why a group could not be looked at, by name: it is no longer in the settings, its file is gone.
+    """
     from finpipe.orchestration.provenance import latest_record
 
+    failed: dict[str, str] = {}
     for name in names:
-        version = bars_version(settings, name, now())
+        try:
+            version = bars_version(settings, name, now())
+        except (ValueError, OSError) as error:
+            if demanded:
+                raise
+            failed[name] = str(error)
+            continue
         record = latest_record(instance, BARS, name)
         if record is None or record.data_version != version:
             tags = {"dagster/data_version": version}
             key = dg.AssetKey(BARS.split("/"))
             instance.report_runless_asset_event(dg.AssetObservation(key, partition=name, tags=tags))
+    return failed
 
 
 def observable_bars(description: str) -> dg.AssetsDefinition:
@@ -98,7 +126,7 @@ def observable_bars(description: str) -> dg.AssetsDefinition:
     def observed(
         context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
     ) -> dg.DataVersionsByPartition:
-        known = context.instance.get_dynamic_partitions(TICKER_GROUP)
+        known = groups_in_use(context.instance)
         return dg.DataVersionsByPartition({name: bars_version(settings, name, now()) for name in known})
 
     return observed

@@ -6,7 +6,7 @@ import contextlib
 import multiprocessing
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import dagster as dg
 import polars as pl
@@ -30,6 +30,9 @@ from finpipe.orchestration.ticker_groups import find_group, groups_in_use, obser
 from finpipe.orchestration.versions import KEPT_CODE, read_code
 from finpipe.orchestration.years import sync_test_years
 from finpipe.settings import Settings, SettingsError, remember_database
+
+if TYPE_CHECKING:
+    from finpipe.portfolio.results import OptimizedPortfolio
 
 TABULAR = ("parquet", "duckdb", "view", "bars")
 """Storage kinds that hold tables."""
@@ -181,7 +184,10 @@ class Workspace:
                 self.instance.add_dynamic_partitions(VARIANT, list(chosen))
             if within:
                 self.instance.add_dynamic_partitions(TICKER_GROUP, list(within))
-                observe_groups(self.settings, self.instance, within)
+                left_out = observe_groups(self.settings, self.instance, within, demanded=groups is not None)
+                for name, why in left_out.items():
+                    waiting(f"the ticker group {name} is left out: {why}")
+                within = tuple(name for name in within if name not in left_out)
             if any(REQUESTS in stage.upstream for stage in self.graph.needed_for(keys)):
                 observe_requests(self.settings, self.instance)
             execution = Execution(self.graph, self.settings, self.instance, tell, verify=verify)
@@ -216,7 +222,7 @@ class Workspace:
         """
         if self.settings.database is not None:
             observe(self.settings, self.instance)
-        observe_groups(self.settings, self.instance, groups_in_use(self.instance))
+        observe_groups(self.settings, self.instance, groups_in_use(self.instance), demanded=False)
         observe_requests(self.settings, self.instance)
         return with_refusals(self.instance, self._statuses(variants, verify=verify))
 
@@ -355,6 +361,29 @@ class Workspace:
     def report_path(self, variant: str) -> str:
         """Return where the report of a study is kept."""
         return str(Store(self.settings.store_url).path("krx/performance_report", variant, ".html"))
+
+    def portfolio(self, group: str) -> OptimizedPortfolio:
+        """Return the portfolio of a ticker group as its assets have it."""
+        from finpipe.orchestration import portfolio_inputs, portfolio_tables
+
+        parts = [
+            self.load(key, group)
+            for key in (
+                "prices/history",
+                "portfolio/eligible_tickers",
+                "portfolio/expected_returns",
+                "portfolio/covariance",
+            )
+        ]
+        history, *rest = [part.collect() if isinstance(part, pl.LazyFrame) else part for part in parts]
+        frontier = portfolio_tables.frontier_of(_read(self.load("portfolio/efficient_frontier", group)))
+        text = self.load("portfolio/optimal_portfolio", group)
+        moments = portfolio_inputs.moments_of(history, *rest)
+        return portfolio_tables.portfolio_of(text, moments, frontier, history.level)
+
+    def portfolio_report_path(self, group: str) -> str:
+        """Return where the report of a ticker group's portfolio is kept."""
+        return str(Store(self.settings.store_url).path("portfolio/report", group, ".html"))
 
     def variants(self) -> list[str]:
         """Return the studies that this home knows."""
