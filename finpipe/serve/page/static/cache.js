@@ -45,7 +45,7 @@ function draw({ cache, state, at }) {
     table(
       t("cache.tiers"),
       [
-        { words: "cache.tier", of: (row) => row.name, head: true },
+        { words: "cache.tier", of: (row) => known(`tier.${row.name}`, row.name), head: true },
         { words: "cache.entries", of: (row) => integer(row.entries), n: true },
         { words: "cache.bytes", of: (row) => bytes(row.bytes), n: true },
         { words: "cache.budget", of: (row) => bytes(row.budget), n: true },
@@ -61,7 +61,7 @@ function draw({ cache, state, at }) {
       ? table(
           t("cache.counts"),
           [
-            { words: "cache.tier", of: ([name]) => name, head: true },
+            { words: "cache.tier", of: ([name]) => known(`tier.${name}`, name), head: true },
             { words: "cache.hits", of: ([, row]) => integer(row.hits), n: true },
             { words: "cache.stale", of: ([, row]) => integer(row.stale), n: true },
             { words: "cache.misses", of: ([, row]) => integer(row.misses), n: true },

@@ -61,13 +61,14 @@ export function savedView(build) {
         "tiles",
       ),
       table(
-        t("result.allocation"),
+        t("saved.weights", { id: found.id }),
         [
           { words: "stock.ticker", of: (row) => el("a", { href: `#/stock/${encodeURIComponent(row.ticker)}` }, row.ticker), head: true },
           { words: "result.weight", of: (row) => percent(row.weight), n: true },
           { words: "saved.price", of: (row) => money(row.price), n: true },
         ],
         rows,
+        { hidden: true },
       ),
       el(
         "p",
