@@ -1,6 +1,7 @@
 """What the command prints: progress while it works, tables when it is done. No work is done here."""
 
 from finpipe.console.bars import Watch, progress, watching
+from finpipe.console.cache import cache_record, show_cache, show_cleared
 from finpipe.console.database import show_index_plan, show_index_result
 from finpipe.console.numbers import bytes_of
 from finpipe.console.outcome import outcome_record, show_outcome
@@ -25,6 +26,7 @@ from finpipe.console.terminal import complain, say
 __all__ = [
     "Watch",
     "bytes_of",
+    "cache_record",
     "complain",
     "history_records",
     "outcome_record",
@@ -34,6 +36,8 @@ __all__ = [
     "say",
     "show_analysis",
     "show_benchmark",
+    "show_cache",
+    "show_cleared",
     "show_frontier",
     "show_hedge",
     "show_histories",

@@ -39,7 +39,7 @@ class TierShelf:
 
     def holds(self, asset: str, partition: str | None, size: int) -> bool:
         """Compare the size of the file, and ask the tier."""
-        from finpipe.serve.price_cache import still_holds
+        from finpipe.serve.tier_records import still_holds
 
         if self.store.size(self.store.path(asset, partition, ENDING)) != size:
             return False

@@ -11,6 +11,7 @@ from finpipe.orchestration.graph import graph
 from finpipe.orchestration.partitions import TEST_YEAR, TICKER_GROUP, VARIANT
 from finpipe.orchestration.refresh import refresh_job
 from finpipe.orchestration.stage import Stage
+from finpipe.orchestration.warming import warm_job
 
 Job = dg.JobDefinition | UnresolvedAssetJobDefinition
 
@@ -46,6 +47,7 @@ def jobs() -> list[Job]:
     chosen = [*parts, ("safety_battery", asked, safety)]
     return [
         refresh_job(),
+        warm_job(),
         *(_job(name, stages, description) for name, stages, description in chosen if stages),
     ]
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,19 +15,17 @@ import numpy as np
 
 from finpipe.cache.entry import NEVER, Entry, Expiry
 from finpipe.cache.hot_set import Cut, publish
-from finpipe.cache.keys import request_key
 from finpipe.cache.request import Loaded, entry_of
 from finpipe.cache.tier import TierState
 from finpipe.portfolio.market_data import PriceSource, period, price_source
 from finpipe.serve.caches import Caches
 from finpipe.serve.history_view import HistoryViews
 from finpipe.serve.prices import HistorySource, Wanted, price_request
+from finpipe.serve.tier_records import HOT, SHARED, file_name, mark_key
 from finpipe.settings import Settings
 
 YEARS = (1, 2, 5)
 """Ranges at hand, beside the one that is taken when no start is given."""
-HOT, SHARED = "hot_set", "shared_cache"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,100}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +95,7 @@ def fill_shared(
             caches.shared.put(key, entry)
         record = _record(SHARED, group, end, found)
         mark = Entry.of(record["version"], at.timestamp(), _soonest(found.entries))
-        caches.shared.put(_mark(group), mark)
+        caches.shared.put(mark_key(group), mark)
         after = caches.shared.state()
         return Filled(
             record,
@@ -124,22 +121,9 @@ def publish_hot(
     found = _load(settings, group, tickers, end=end, years=years, at=at)
     caches = Caches(settings, ())
     try:
-        path = publish(caches.hot.folder, _file_name(group), found.entries, found.cuts)
+        path = publish(caches.hot.folder, file_name(group), found.entries, found.cuts)
         record = {**_record(HOT, group, end, found), "bytes": path.stat().st_size}
         return Filled(record, found.tickers, found.missing, caches.hot.state())
-    finally:
-        caches.close()
-
-
-def still_holds(settings: Settings, record: Mapping[str, Any]) -> bool:
-    """Return whether a tier still has what ``record`` says was put there; single entries may have gone from it."""
-    caches = Caches(settings, ())
-    try:
-        if record["tier"] == HOT:
-            path = caches.hot.folder / f"{_file_name(record['group'])}.arrow"
-            return path.is_file() and path.stat().st_size == record["bytes"]
-        mark = caches.shared.get(_mark(record["group"]))
-        return mark is not None and mark.value == record["version"]
     finally:
         caches.close()
 
@@ -170,7 +154,8 @@ def _load(
             missing[ticker] = _reason(source, entry or outcome)
             continue
         entries[request.key] = entry
-        days = np.asarray(entry.payload["date"], dtype="datetime64[D]")
+        table: Any = entry.payload
+        days = np.asarray(table["date"], dtype="datetime64[D]")
         for number in ranges[:-1]:
             first = int(np.searchsorted(days, np.datetime64(starts[number])))
             key = price_request(asked(ticker, number), versions[ticker]).key
@@ -204,14 +189,3 @@ def _reason(source: PriceSource, outcome: object) -> str:
 def _soonest(entries: Mapping[str, Entry]) -> Expiry:
     found = [entry.expiry for entry in entries.values()]
     return min(found, key=lambda expiry: expiry.expires_at, default=NEVER)
-
-
-def _mark(group: str) -> str:
-    """Key of the entry that says which bars of a group were put into the shared cache last."""
-    return request_key("prices.filled", {"group": group})
-
-
-def _file_name(group: str) -> str:
-    import xxhash
-
-    return group if _NAME.fullmatch(group) else f"group-{xxhash.xxh3_64_hexdigest(group.encode())}"

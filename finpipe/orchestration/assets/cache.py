@@ -11,6 +11,7 @@ from finpipe.orchestration import cache_checks
 from finpipe.orchestration.partitions import ticker_groups as groups
 from finpipe.orchestration.price_shelf import GroupBars
 from finpipe.orchestration.stage import Result, stage
+from finpipe.orchestration.ticker_groups import now
 from finpipe.settings import Settings
 
 
@@ -26,7 +27,6 @@ def shared_cache(
     context: dg.AssetExecutionContext, history: GroupBars, settings: dg.ResourceParam[Settings]
 ) -> Result:
     """L2: the bars of each ticker of the group, compressed, in Redis or else on disk, as the service asks for them."""
-    from finpipe.orchestration.ticker_groups import now
     from finpipe.serve.price_cache import fill_shared
 
     filled = fill_shared(
@@ -61,7 +61,6 @@ def hot_set(
     settings: dg.ResourceParam[Settings],
 ) -> Result:
     """L1: the group's part of the warm list as an Arrow file that all processes map; 1Y and 2Y are rows of the 5Y."""
-    from finpipe.orchestration.ticker_groups import now
     from finpipe.orchestration.usage_learning import warmest
     from finpipe.serve.price_cache import publish_hot
 

@@ -6,8 +6,9 @@ import dagster as dg
 import polars as pl
 
 from finpipe.market.schema import Column, Table
-from finpipe.orchestration.request_log import REQUESTS
+from finpipe.orchestration.request_log import REQUESTS, log_folder
 from finpipe.orchestration.stage import Output, Result, stage
+from finpipe.orchestration.ticker_groups import groups_in_use
 from finpipe.settings import Settings
 
 
@@ -60,8 +61,6 @@ def _warm_list_table() -> Table:
 def usage(context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]) -> Result:
     """Learn from the log of requests."""
     from finpipe.cache.usage.request_log import read_requests
-    from finpipe.orchestration.request_log import log_folder
-    from finpipe.orchestration.ticker_groups import groups_in_use
     from finpipe.orchestration.usage_learning import known_sectors, learned, members_of
 
     asked = list(read_requests(log_folder(settings)))
