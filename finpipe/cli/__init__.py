@@ -6,7 +6,18 @@ import sys
 
 import typer
 
-from finpipe.cli import database, home, portfolio, portfolios, prices, reference, research, service, studies
+from finpipe.cli import (
+    cache,
+    database,
+    home,
+    portfolio,
+    portfolios,
+    prices,
+    reference,
+    research,
+    service,
+    studies,
+)
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C."""
@@ -43,6 +54,7 @@ for verb in (
 ):
     app.command()(verb)
 app.add_typer(database.app, name="database")
+app.add_typer(cache.app, name="cache")
 app.add_typer(prices.app, name="prices")
 app.add_typer(portfolios.app, name="portfolios")
 
