@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from finpipe.portfolio.requests import WeightByTicker
+
 Number = float | None
 Dates = list[dt.date]
 Numbers = list[Number]
@@ -299,12 +301,10 @@ class JobAnswer(BaseModel):
 class NewPortfolio(Model):
     """A portfolio to save."""
 
-    weights: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = Field(
+    weights: WeightByTicker = Field(
         min_length=1, max_length=2000, description="fraction by ticker, at most 1 in sum"
     )
-    prices: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = Field(
-        default_factory=dict, max_length=2000
-    )
+    prices: WeightByTicker = Field(default_factory=dict, max_length=2000)
     expected_return: Annotated[float, Field(allow_inf_nan=False)] | None = None
     volatility: Annotated[float, Field(allow_inf_nan=False)] | None = None
     sharpe: Annotated[float, Field(allow_inf_nan=False)] | None = None

@@ -92,16 +92,20 @@ def chosen_media(accept: str, offered: list[str]) -> str:
     ProblemError
         406, if it accepts none.
     """
-    best, best_rank = None, (0.0, 0)
+    ranges = {}
     for part in accept.split(",") if accept.strip() else ["*/*"]:
         name, *parameters = (piece.strip().lower() for piece in part.split(";"))
-        quality = _quality(parameters)
-        name = _ALIASES.get(name, name)
-        for media in offered:
-            kind = media.partition("/")[0]
-            precision = 3 if name == media else 2 if name == f"{kind}/*" else 1 if name == "*/*" else 0
-            if precision and quality > 0 and (quality, precision) > best_rank:
-                best, best_rank = media, (quality, precision)
+        ranges[_ALIASES.get(name, name)] = _quality(parameters)
+    best, best_rank = None, (0.0, 0)
+    for media in offered:
+        # The most precise range that covers a form speaks for it, even if it refuses it.
+        names = ("*/*", f"{media.partition('/')[0]}/*", media)
+        precision = max((place for place, name in enumerate(names) if name in ranges), default=None)
+        if precision is None:
+            continue
+        rank = (ranges[names[precision]], precision)
+        if rank[0] > 0 and rank > best_rank:
+            best, best_rank = media, rank
     if best is None:
         raise ProblemError(406, f"this answer comes as {', '.join(offered)}; Accept names none of them")
     return best

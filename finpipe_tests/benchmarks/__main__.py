@@ -9,6 +9,8 @@ BENCHMARKS = {
     "krx": "market database to training panel, against plain pandas",
     "little": "the command after little has changed, and Dagster's share of a cold run",
     "portfolio": "kept prices to weights, frontier and analysis, against skfolio",
+    "service": "latencies of the service: cached, cold, fresh, and under eight clients",
+    "soak": "mixed traffic for minutes while Redis is killed and started again twice",
 }
 
 

@@ -47,9 +47,10 @@ def test_groups_are_names_and_never_files(client, group):
 
 @pytest.mark.parametrize("name", ["..", "a.b", "a b", "%2e%2e%2fx", "x" * 65])
 def test_ids_of_portfolios_are_no_paths(client, name):
+    before = client.get("/api/portfolios").json()
     answer = client.put(f"/api/portfolios/{name}", json={"weights": {"TEC01": 1}})
     assert answer.status_code in {404, 405, 422}
-    assert client.get("/api/portfolios").json()["portfolios"] == []
+    assert client.get("/api/portfolios").json() == before
 
 
 def test_ten_megabytes_are_too_large(client):
@@ -64,7 +65,8 @@ def test_ten_thousand_tickers_are_too_many(client):
     weights = dict.fromkeys(tickers, 0.0001)
     refused(client.post("/api/benchmark", json={"weights": weights}), 422)
     refused(client.put("/api/portfolios/many", json={"weights": weights}), 422)
-    assert client.get("/api/prices", params={"tickers": ",".join(tickers)}).status_code in {414, 422, 400}
+    refused(client.get(f"/api/prices?tickers={','.join(tickers)}"), 422)
+    refused(client.get(f"/api/prices?tickers={','.join(tickers[:5000])}"), 422)
 
 
 @pytest.mark.parametrize(
