@@ -297,7 +297,7 @@ class Planner:
         now = ledger.inputs(stage.upstream, stage.dimensions, partition)
         changed = [
             f"{name} changed"
-            if name in self._graph.source_keys
+            if name.partition("[")[0] in self._graph.source_keys
             else f"upstream {name} was materialized with other data"
             for name, version in now.items()
             if before.get(name, "") != version
