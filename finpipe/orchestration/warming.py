@@ -17,6 +17,8 @@ from finpipe.settings import Settings
 WARM = "warm_caches"
 CACHES = ("prices/shared_cache", "prices/hot_set")
 """What a warming fills."""
+OFF_PEAK = ("prices/forecasts", "prices/prophet_models")
+"""What is computed for the most requested tickers when nobody trades."""
 BEFORE_OPEN, AFTER_CLOSE = dt.timedelta(hours=1), dt.timedelta(minutes=30)
 """How long before a session opens, and after it closes, the caches are warm."""
 LATEST = dt.timedelta(hours=3)
@@ -81,16 +83,9 @@ def warming_schedules(settings: Settings, jobs: Sequence[Any]) -> list[dg.Schedu
     @dg.schedule(job=job, cron_schedule=EVERY_QUARTER, execution_timezone="UTC")
     def warm_after_close(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
         """Half an hour after the exchange of a ticker group has closed: bring the day's bars, fill, forecast."""
-        return _runs(settings, context, "close", just_closed, (*CACHES, *off_peak()))
+        return _runs(settings, context, "close", just_closed, (*CACHES, *OFF_PEAK))
 
     return [warm_before_open, warm_after_close]
-
-
-def off_peak() -> tuple[str, ...]:
-    """Return the assets that are made anew when nobody trades: what is computed for the most requested tickers."""
-    from finpipe.orchestration.graph import graph
-
-    return tuple(key for stage in graph().stages if stage.group == "pretraining" for key in stage.outputs)
 
 
 def about_to_open(exchange: str, at: dt.datetime) -> dt.date | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import warnings
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -45,6 +47,48 @@ def prophet_growth(prices: Prices, *, progress: Progress | None = None) -> list[
     ValueError
         If there are too many tickers.
     """
+    _require(prices)
+    outcomes: list[Outcome] = []
+    for column in prices.values.T:
+        outcomes.append(_growth(prices.dates, column))
+        if progress is not None:
+            progress(len(outcomes), len(prices.tickers))
+    return outcomes
+
+
+@dataclass(frozen=True, slots=True)
+class ProphetModels:
+    """Fitted models as JSON text by ticker, as ``prophet.serialize.model_from_json`` takes it; why others have none."""
+
+    models: dict[str, str]
+    failures: dict[str, str]
+
+
+def prophet_models(prices: Prices, *, progress: Progress | None = None) -> ProphetModels:
+    """Return the models that ``prophet_growth`` forecasts with.
+
+    Parameters, and what is raised, are those of ``prophet_growth``.
+    """
+    _require(prices)
+    from prophet.serialize import model_to_json
+
+    models: dict[str, str] = {}
+    failures: dict[str, str] = {}
+    for ticker, column in zip(prices.tickers, prices.values.T, strict=True):
+        known = ~np.isnan(column)
+        if int(known.sum()) < MIN_POINTS:
+            failures[ticker] = f"{int(known.sum())} prices, {MIN_POINTS} are needed"
+        else:
+            try:
+                models[ticker] = model_to_json(_fitted(prices.dates[known], column[known]))
+            except Exception as error:  # noqa: BLE001 - whatever the model raises, the others are made
+                failures[ticker] = f"{type(error).__name__}: {error}"
+        if progress is not None:
+            progress(len(models) + len(failures), len(prices.tickers))
+    return ProphetModels(models, failures)
+
+
+def _require(prices: Prices) -> None:
     if len(prices.tickers) > MOST_TICKERS:
         raise ValueError(
             f"Prophet is for short lists of at most {MOST_TICKERS} tickers, not {len(prices.tickers)}: "
@@ -57,12 +101,6 @@ def prophet_growth(prices: Prices, *, progress: Progress | None = None) -> list[
             "the method prophet needs a package that is not installed: pip install 'finpipe[prophet]', "
             "or take the method ets"
         ) from error
-    outcomes: list[Outcome] = []
-    for column in prices.values.T:
-        outcomes.append(_growth(prices.dates, column))
-        if progress is not None:
-            progress(len(outcomes), len(prices.tickers))
-    return outcomes
 
 
 def _growth(dates: Dates, column: Floats) -> Outcome:
@@ -79,6 +117,15 @@ def _growth(dates: Dates, column: Floats) -> Outcome:
 
 def _value_in_a_year(days: Dates, values: Floats) -> float:
     import pandas as pd
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        future = pd.DataFrame({"ds": [(days[-1] + AHEAD).astype("datetime64[ns]")]})
+        return float(_fitted(days, values).predict(future)["yhat"].iloc[0])
+
+
+def _fitted(days: Dates, values: Floats) -> Any:  # noqa: ANN401 (prophet is loaded where it is used)
+    import pandas as pd
     from prophet import Prophet
 
     for name in ("cmdstanpy", "prophet", "prophet.forecaster"):
@@ -88,6 +135,4 @@ def _value_in_a_year(days: Dates, values: Floats) -> float:
         model = Prophet(
             yearly_seasonality=True, weekly_seasonality=False, daily_seasonality=False, uncertainty_samples=0
         )
-        model.fit(pd.DataFrame({"ds": days.astype("datetime64[ns]"), "y": values}))
-        future = pd.DataFrame({"ds": [(days[-1] + AHEAD).astype("datetime64[ns]")]})
-        return float(model.predict(future)["yhat"].iloc[0])
+        return model.fit(pd.DataFrame({"ds": days.astype("datetime64[ns]"), "y": values}))

@@ -3,16 +3,41 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import dagster as dg
 import polars as pl
 
-from finpipe.orchestration import cache_checks
+from finpipe.market.schema import Column, Table
+from finpipe.orchestration import cache_checks, ticker_groups
+from finpipe.orchestration.check import Check
 from finpipe.orchestration.partitions import ticker_groups as groups
 from finpipe.orchestration.price_shelf import GroupBars
 from finpipe.orchestration.stage import Result, stage
-from finpipe.orchestration.ticker_groups import now
 from finpipe.settings import Settings
+
+FORECAST = 50
+"""Tickers of a group whose analyses are computed before they are asked for."""
+MODELLED = 10
+"""Tickers of a group with a model of Prophet, which takes half a second each."""
+ANSWERED = 0.9
+"""Share of these that should have a forecast."""
+
+
+def _forecasts_table() -> Table:
+    return Table(
+        "prices/forecasts",
+        "Forecasts of the most requested tickers of a group.",
+        (
+            Column("ticker", pl.String, "ticker in Yahoo's spelling"),
+            Column("method", pl.String, "method asked for", null="there is no forecast"),
+            Column("method_used", pl.String, "method that served", null="there is no forecast"),
+            Column("annual_return", pl.Float64, "expected return a year", "fraction", "there is no forecast"),
+            Column("fallback", pl.String, "why another method served", null="the one asked for did"),
+            Column("failure", pl.String, "why there is no forecast", null="there is one"),
+        ),
+        ("ticker",),
+    )
 
 
 @stage(
@@ -35,7 +60,7 @@ def shared_cache(
         _tickers(history),
         end=history.end,
         years=settings.history_years,
-        at=now(),
+        at=ticker_groups.now(),
     )
     return Result(
         json.dumps(filled.record, sort_keys=True),
@@ -70,12 +95,81 @@ def hot_set(
         warmest(_tickers(history), warm_list),
         end=history.end,
         years=settings.history_years,
-        at=now(),
+        at=ticker_groups.now(),
     )
     return Result(
         json.dumps(filled.record, sort_keys=True),
         facts=cache_checks.cache_facts(filled, settings),
         checks=cache_checks.cache_checks(filled, settings),
+    )
+
+
+@stage(
+    group="cache",
+    prefix="prices",
+    table=_forecasts_table,
+    inputs={"warm_list": "usage/warm_list"},
+    partitions_def=groups,
+    checks={"forecasts_arrived": "Nearly all of the tickers have a forecast."},
+    on_request=True,
+)
+def forecasts(
+    context: dg.AssetExecutionContext,
+    history: GroupBars,
+    warm_list: pl.DataFrame,
+    settings: dg.ResourceParam[Settings],
+    progress: Callable[[str], None],
+) -> Result:
+    """Forecasts of the most requested tickers; their analyses are in the shared cache as the service's own answers."""
+    from finpipe.orchestration.usage_learning import warmest
+    from finpipe.serve.pretraining import pretrain
+
+    found = pretrain(
+        settings,
+        context.partition_key,
+        warmest(history.tickers, warm_list, FORECAST),
+        end=history.end,
+        years=settings.history_years,
+        risk_free=settings.risk_free,
+        at=ticker_groups.now(),
+        tell=progress,
+    )
+    names = _forecasts_table().names
+    rows = [[getattr(one, name) for name in names] for one in found]
+    failed = [f"{one.ticker}: {one.failure}" for one in found if one.failure]
+    finding = f"{len(found) - len(failed)} of {len(found)} tickers have a forecast"
+    arrived = Check(len(failed) <= (1 - ANSWERED) * len(found), "; ".join([finding, *failed[:10]]))
+    schema = {column.name: column.dtype for column in _forecasts_table().columns}
+    return Result(
+        pl.DataFrame(rows, schema=schema, orient="row").sort("ticker"), checks={"forecasts_arrived": arrived}
+    )
+
+
+@stage(
+    group="cache",
+    prefix="prices",
+    storage="json",
+    inputs={"warm_list": "usage/warm_list"},
+    partitions_def=groups,
+    kinds=("prophet",),
+    on_request=True,
+)
+def prophet_models(history: GroupBars, warm_list: pl.DataFrame, progress: Callable[[str], None]) -> Result:
+    """Models of Prophet for the most requested tickers, as JSON by ticker; none where the extra is not installed."""
+    from finpipe.orchestration.usage_learning import warmest
+    from finpipe.portfolio.prophet_forecast import ProphetMissingError, prophet_models
+    from finpipe.portfolio.returns import adjusted_prices
+
+    chosen = warmest(history.tickers, warm_list, MODELLED)
+    prices = adjusted_prices(history.bars.filter(pl.col("ticker").is_in(chosen)))
+    try:
+        found = prophet_models(prices, progress=lambda done, total: progress(f"{done} of {total} models"))
+        why = dict(found.failures)
+    except ProphetMissingError as error:
+        return Result("{}", facts={"models": 0, "not installed": str(error)})
+    return Result(
+        json.dumps(found.models, sort_keys=True),
+        facts={"models": len(found.models), "without a model": dg.MetadataValue.json(why)},
     )
 
 
