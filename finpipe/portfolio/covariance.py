@@ -1,10 +1,10 @@
 """The annual covariance of simple returns: five estimators, missing days, and a result that is positive definite.
 
-Missing days. A ticker's mean and variance are those of all days it has, its correlation with another that of the days
-both have (pairwise complete), so a late listing costs the others nothing and a stormy common stretch does not make a
-correlation greater than 1. With nothing missing every estimator is the textbook one. Pairs with fewer than 21 common
-days say too little and count as uncorrelated. Pairwise correlations need not be positive definite; the repair at the
-end makes them so, changes no variance, and is recorded.
+Missing days. A ticker that lacks days is completed from the principal components of the long histories, and what they
+leave unexplained of its variance is added to its own (:mod:`finpipe.portfolio.short_histories`). So a late listing
+costs the others nothing, what it has in common with them is judged over all days, and the result is positive
+semidefinite by construction. With nothing missing every estimator is the textbook one. The repair at the end is for
+duplicates, constant series and more tickers than days; it changes no variance, and is recorded.
 
 References
 ----------
@@ -12,24 +12,25 @@ Ledoit, O. and Wolf, M. (2004), "A well-conditioned estimator for large-dimensio
 Multivariate Analysis 88.
 Chen, Y., Wiesel, A., Eldar, Y. and Hero, A. (2010), "Shrinkage algorithms for MMSE covariance estimation", IEEE
 Transactions on Signal Processing 58.
+Stambaugh, R. (1997), "Analyzing investments whose histories differ in length", Journal of Financial Economics 45.
 Lopez de Prado, M. (2020), "Machine learning for asset managers", section 2, Cambridge University Press.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from finpipe.market.daily_bars import listed
 from finpipe.portfolio.definiteness import positive_definite
 from finpipe.portfolio.returns import TRADING_DAYS, Floats, Returns
+from finpipe.portfolio.short_histories import Completed, completed
 
 METHODS = ("ledoit-wolf", "sample", "oas", "exponential", "denoised")
 DEFAULT_METHOD = "ledoit-wolf"
 HALF_LIFE = 126.0
-MIN_OVERLAP = 21
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +74,23 @@ class Covariance:
 
 @dataclass(frozen=True, slots=True)
 class _Sample:
-    """What the estimators need of centred returns.
+    """What the estimators need of completed returns.
 
-    ``deviations`` (days, N): from each ticker's mean, times the root of the day's weight, 0 where missing.
-    ``gappy``: columns in which something is missing; ``known`` (days, gappy): 1 where it is not.
-    ``days`` (N, N): weight that each pair has in common, without weights its days.
-    ``scale`` (N, N): volatility over all days of a ticker over that on the common days, times the partner's.
+    ``deviations`` (days, N): from each ticker's mean, times the root of the day's weight.
+    ``unexplained`` (days, N) or None where nothing was missing: variance to add to the squares of completed days.
+    ``weight``: of all days together, without weights their number.
+    ``days``: mean number of days the tickers have.
     """
 
     deviations: Floats
-    gappy: NDArray[np.int64]
-    known: Floats
-    days: Floats
-    scale: Floats
+    unexplained: Floats | None
+    weight: float
+    days: float
+
+    def squares(self) -> Floats:
+        """Return the squared deviations, (days, N), of completed days what is expected of them."""
+        squares = self.deviations**2
+        return squares if self.unexplained is None else squares + self.unexplained
 
 
 def covariance(returns: Returns, method: str = DEFAULT_METHOD, *, half_life: float = HALF_LIFE) -> Covariance:
@@ -113,25 +118,21 @@ def covariance(returns: Returns, method: str = DEFAULT_METHOD, *, half_life: flo
     if not half_life > 0:
         raise ValueError(f"the half-life is {half_life} days; it must be positive")
     _require_returns(returns)
-    sample = _sample(returns.values, half_life if method == "exponential" else None)
-    daily = _pairwise(sample, 1 if method in {"sample", "denoised"} else 0)
-    notes = _separate_strangers(sample, daily)
+    whole = completed(returns.values)
+    sample = _sample(whole, half_life if method == "exponential" else None)
+    daily = _moments(sample, 1 if method in {"sample", "denoised"} else 0)
     shrinkage = None
     if method == "denoised":
-        daily = _denoised(daily, float(np.diag(sample.days).mean()))
+        daily = _denoised(daily, sample.days)
     elif method in {"ledoit-wolf", "oas"}:
         shrinkage = _ledoit_wolf(sample, daily) if method == "ledoit-wolf" else _oracle(sample, daily)
-    matrix = daily * TRADING_DAYS
-    repairs: tuple[str, ...] = ()
-    if shrinkage is not None:
-        if len(sample.gappy):
-            # Repaired first, so that shrinking lifts the raised eigenvalues as it lifts all others.
-            matrix, repairs = positive_definite(matrix, returns.tickers)
-        level = float(np.trace(matrix)) / len(matrix)
-        matrix *= 1 - shrinkage
-        matrix[np.diag_indices_from(matrix)] += shrinkage * level
-    matrix, later = positive_definite(matrix, returns.tickers)
-    return Covariance(returns.tickers, matrix, method, shrinkage, (*notes, *repairs, *later))
+        level = float(np.trace(daily)) / len(daily)
+        daily *= 1 - shrinkage
+        daily[np.diag_indices_from(daily)] += shrinkage * level
+    matrix, repairs = positive_definite(daily * TRADING_DAYS, returns.tickers)
+    return Covariance(
+        returns.tickers, matrix, method, shrinkage, (*_completion(whole, returns.tickers), *repairs)
+    )
 
 
 def _require_returns(returns: Returns) -> None:
@@ -145,108 +146,59 @@ def _require_returns(returns: Returns) -> None:
         )
 
 
-def _sample(values: Floats, half_life: float | None) -> _Sample:
-    days = len(values)
-    gappy = np.flatnonzero(np.isnan(values).any(axis=0))
-    known = (~np.isnan(values[:, gappy])).astype(np.float64)
-    deviations = np.array(values, dtype=np.float64, order="F")
-    deviations[:, gappy] = np.where(known > 0, deviations[:, gappy], 0.0)
-    if half_life is None:
-        weight = np.ones(days)
-        total = deviations.sum(axis=0)
-    else:
-        weight = 0.5 ** (np.arange(days)[::-1] / half_life)
-        total = weight @ deviations
-    own = np.full(deviations.shape[1], weight.sum())
-    own[gappy] = weight @ known
-    deviations -= total / own
-    deviations[:, gappy] *= known
-    if half_life is not None:
-        deviations *= np.sqrt(weight)[:, None]
-
-    common = np.full((len(own), len(own)), weight.sum())
-    scale = np.ones_like(common)
-    if len(gappy):
-        block = np.ix_(gappy, gappy)
-        common[gappy, :] = own[gappy, None]
-        common[:, gappy] = own[gappy]
-        common[block] = known.T @ (known * weight[:, None])
-        squares = deviations**2
-        overall = squares.sum(axis=0) / own
-        on_common = squares.T @ known
-        scale[:, gappy] = np.sqrt(
-            np.divide(
-                overall[:, None] * common[:, gappy],
-                on_common,
-                out=np.ones_like(on_common),
-                where=on_common > 0,
-            )
-        )
-        scale[block] *= scale[block].T.copy()
-        scale[gappy, :] = scale[:, gappy].T
-    return _Sample(deviations, gappy, known, common, scale)
-
-
-def _pairwise(sample: _Sample, lost: int) -> Floats:
-    """Covariances from the variances of all days, divided by days - ``lost``, and correlations of common days."""
-    matrix: Floats = sample.deviations.T @ sample.deviations
-    days = np.diag(sample.days)
-    if len(sample.gappy):
-        matrix *= sample.scale / np.where(sample.days > 0, sample.days, 1.0)
-    else:
-        matrix /= days[0]
-    if lost:
-        unbiased = np.sqrt(days / (days - lost))
-        matrix *= np.outer(unbiased, unbiased)
-    return matrix
-
-
-def _separate_strangers(sample: _Sample, daily: Floats) -> tuple[str, ...]:
-    """Set the covariance of pairs with hardly any common days to 0, in place."""
-    if not len(sample.gappy):
+def _completion(whole: Completed, tickers: Sequence[str]) -> tuple[str, ...]:
+    """Say which tickers were completed, if any."""
+    if not len(whole.columns):
         return ()
-    known = sample.known
-    at = np.ix_(sample.gappy, sample.gappy)
-    common = known.T @ known
-    # A ticker with few days has few in common with everybody; only true strangers are set apart.
-    enough = np.minimum(MIN_OVERLAP, np.minimum.outer(np.diag(common), np.diag(common)))
-    strangers = common < enough
-    daily[at] = np.where(strangers, 0.0, daily[at])
-    pairs = int(strangers.sum()) // 2
+    lacking = whole.missing.sum(axis=0)
+    # Those that lack most come first, as not all may be named.
+    names = [tickers[whole.columns[at]] for at in np.argsort(-lacking, kind="stable")]
     return (
-        (f"pairs of tickers with fewer than {MIN_OVERLAP} common days, taken as uncorrelated: {pairs}",)
-        if pairs
-        else ()
+        f"{len(names)} of {len(tickers)} tickers lack returns of up to {int(lacking.max())} of "
+        f"{len(whole.values)} days, completed by regression on {whole.components} principal components of the "
+        f"{whole.long} long histories: {listed(names)}",
     )
+
+
+def _sample(whole: Completed, half_life: float | None) -> _Sample:
+    values = whole.values
+    days = len(values)
+    weight = np.ones(days) if half_life is None else 0.5 ** (np.arange(days)[::-1] / half_life)
+    total = float(weight.sum())
+    if half_life is None:
+        deviations = values - values.sum(axis=0) / total
+    else:
+        deviations = values - weight @ values / total
+        deviations *= np.sqrt(weight)[:, None]
+    unexplained = None
+    if len(whole.columns):
+        unexplained = np.zeros_like(deviations)
+        unexplained[:, whole.columns] = whole.missing * whole.residual * weight[:, None]
+    return _Sample(deviations, unexplained, total, days - float(whole.missing.sum()) / values.shape[1])
+
+
+def _moments(sample: _Sample, lost: int) -> Floats:
+    """Covariances of the completed days, divided by their weight less ``lost``."""
+    matrix: Floats = sample.deviations.T @ sample.deviations
+    if sample.unexplained is not None:
+        matrix[np.diag_indices_from(matrix)] += sample.unexplained.sum(axis=0)
+    matrix /= sample.weight - lost
+    return matrix
 
 
 def _ledoit_wolf(sample: _Sample, daily: Floats) -> float:
     """Return the optimal weight of the identity (Ledoit and Wolf 2004, section 3.3).
 
-    With days missing, the variance of each entry is that of the mean over its own common days, sum over pairs of
-    (mean(x_i^2 x_j^2) f_ij^2 - s_ij^2) / n_ij with f the scale of ``_Sample``; with nothing missing it is the formula
-    as published.
+    With days missing, the noise is that of the completed days, over the mean number of days the tickers have instead of
+    all: a completed day tells nothing new.
     """
     size = len(daily)
     if size == 1:
         return 0.0
-    squares = sample.deviations**2
+    squares = sample.squares()
     everything = float((daily**2).sum())
-    if len(sample.gappy):
-        whole = np.ones(size, dtype=bool)
-        whole[sample.gappy] = False
-        days = np.maximum(sample.days, 1)
-        # Weight of an entry: what its covariance is scaled by, squared, over the common days, squared.
-        weight = (sample.scale / days) ** 2
-        fourth = float((squares[:, whole].sum(axis=1) ** 2).sum()) / len(squares) ** 2
-        some = squares.T @ squares[:, sample.gappy]
-        each = np.where(whole, 2.0, 1.0)[:, None]
-        fourth += float((each * weight[:, sample.gappy] * some).sum())
-        noise = (fourth - float((daily**2 / days).sum())) / size
-    else:
-        count = len(squares)
-        fourth = float((squares.sum(axis=1) ** 2).sum()) / count
-        noise = (fourth - everything) / (size * count)
+    fourth = float((squares.sum(axis=1) ** 2).sum()) / len(squares)
+    noise = (fourth - everything) / (size * sample.days)
     level = float(np.trace(daily)) / size
     distance = (everything - 2 * level * float(np.trace(daily)) + size * level**2) / size
     noise = min(noise, distance)
@@ -263,7 +215,7 @@ def _oracle(sample: _Sample, daily: Floats) -> float:
         return 0.0
     spread = float(np.mean(daily**2))
     level = (float(np.trace(daily)) / size) ** 2
-    divisor = (float(np.diag(sample.days).mean()) + 1) * (spread - level / size)
+    divisor = (sample.days + 1) * (spread - level / size)
     return 1.0 if divisor <= 0 else min((spread + level) / divisor, 1.0)
 
 
