@@ -405,7 +405,7 @@ def test_korean_is_spoken_and_remembered(page: Page, service: ServiceProcess):
     assert page.title() == "종목 · finpipe"
     page.reload()
     page.get_by_role("link", name="포트폴리오", exact=True).click()
-    page.get_by_label("종목 코드").fill(f"{TICKER} {OTHER} FIN01 COM01 COM02")
+    shown(page).get_by_label("종목 코드").fill(f"{TICKER} {OTHER} FIN01 COM01 COM02")
     page.get_by_role("button", name="최적화").click()
     expect(page.get_by_role("heading", name="최적 포트폴리오")).to_be_focused()
     drawn(page, "투자선은 변동성")

@@ -59,7 +59,7 @@ export class Panel {
   show(answer) {
     this.element.removeAttribute("aria-busy");
     this.#shown = answer;
-    this.element.replaceChildren(...[this.#draw(answer)].flat(2).filter(Boolean));
+    this.element.replaceChildren(...[this.#draw(answer)].flat(Infinity).filter(Boolean));
   }
 
   fail(problem, again = null) {
