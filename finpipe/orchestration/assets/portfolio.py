@@ -243,22 +243,25 @@ def efficient_frontier(
 @stage(
     group="portfolio",
     prefix="portfolio",
-    storage="html",
+    outputs={
+        "report": Output("html", None, "The portfolio on one page, which opens in any browser, offline.")
+    },
     inputs={"history": "prices/history"},
     partitions_def=ticker_groups,
 )
-def report(
+def portfolio_report(
     history: GroupBars,
     eligible_tickers: pl.DataFrame,
     expected_returns: pl.DataFrame,
     covariance: pl.DataFrame,
     optimal_portfolio: str,
     efficient_frontier: pl.DataFrame,
-) -> str:
-    """The portfolio on one page: allocation, frontier, risk, forecasts, exclusions; opens in any browser, offline."""
+) -> dict[str, str]:
+    """The portfolio on one page: allocation, frontier, risk, forecasts, exclusions."""
     from finpipe.orchestration.portfolio_inputs import moments_of
     from finpipe.portfolio.report import render
 
     moments = moments_of(history, eligible_tickers, expected_returns, covariance)
     frontier = portfolio_tables.frontier_of(efficient_frontier)
-    return render(portfolio_tables.portfolio_of(optimal_portfolio, moments, frontier, history.level))
+    portfolio = portfolio_tables.portfolio_of(optimal_portfolio, moments, frontier, history.level)
+    return {"report": render(portfolio)}
