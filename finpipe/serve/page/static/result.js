@@ -85,12 +85,11 @@ function allocationTable(rows, bought) {
     { words: "result.weight", of: (row) => percent(row.weight), n: true },
     { words: "result.risk", of: (row) => percent(row.risk), n: true },
     { words: "figure.expected_return", of: (row) => change(row.expected_return), n: true },
-    { words: "figure.volatility", of: (row) => percent(row.volatility), n: true },
     { words: "result.price", of: (row) => money(row.price), n: true },
     ...(bought
       ? [
           { words: "result.shares", of: (row) => integer(row.shares), n: true },
-          { words: "result.value", of: (row) => money(row.value), n: true },
+          { words: "result.value", of: (row) => integer(row.value), n: true },
         ]
       : []),
   ], rows, { hidden: true });
