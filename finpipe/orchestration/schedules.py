@@ -39,7 +39,9 @@ def schedules(settings: Settings, jobs: list[Job]) -> list[dg.ScheduleDefinition
             )
         return dg.RunRequest(run_key=day.isoformat(), tags={SESSION: day.isoformat()})
 
-    portfolio = next(job for job in jobs if job.name == job_name((TICKER_GROUP,)))
+    portfolio = next((job for job in jobs if job.name == job_name((TICKER_GROUP,))), None)
+    if portfolio is None:
+        return [after_close]
 
     @dg.schedule(job=portfolio, cron_schedule=EVERY_HOUR)
     def groups_after_close(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
