@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime as dt
 import json
 import shutil
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import polars as pl
 import pytest
 
 from finpipe.market.price_history import PriceHistory
-from finpipe.orchestration import portfolio_checks, portfolio_tables
+from finpipe.orchestration import portfolio_checks, portfolio_tables, ticker_groups
 from finpipe.orchestration.build import build_definitions
 from finpipe.orchestration.home import open_instance
 from finpipe.orchestration.workspace import Workspace
@@ -213,7 +214,8 @@ def test_a_group_of_which_nothing_is_eligible_says_why(few):
     assert f"portfolio/optimal_weights[{GROUP}]" in outcome.blocked
 
 
-def test_the_rankers_scores_become_views_on_a_korean_group(own_home: DemoHome, tmp_path):
+def test_the_rankers_scores_become_views_on_a_korean_group(own_home: DemoHome, tmp_path, monkeypatch):
+    monkeypatch.setattr(ticker_groups, "now", lambda: dt.datetime(2026, 1, 2, 12, tzinfo=dt.UTC))
     with Workspace(own_home.settings()) as workspace:
         prices = workspace.frame("krx/daily_prices")
         predictions = workspace.load("krx/predictions", VARIANT)
