@@ -1,6 +1,6 @@
 """Minutes of mixed traffic on the service while Redis is killed and started again twice: errors, memory, hit ratio.
 
-``python -m finpipe_tests.benchmarks soak [--minutes 10] [--bars FILE] [--json]``. Tickers follow a Zipf law; of a hundred
+``python -m finpipe_tests.benchmarks soak [--minutes 10] [--bars FILE] [--json]``. Tickers follow a Zipf law; of 100
 requests about 70 are analyses, 10 prices, 5 hedges, 5 optimisations of a handful (a third of them new), and the rest
 lists and states. Memory is that of the service and of its workers, from the time when everything has been used once
 (a fifth of the soak, two minutes at most) to the end.
