@@ -5,7 +5,6 @@ The only place of the package that looks ahead. Whether a label may be trained o
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
@@ -27,13 +26,13 @@ from finpipe.panel.traded import is_traded
 
 RankScope = Literal["universe", "market"]
 Floats: TypeAlias = NDArray[np.float64]
-Positions: TypeAlias = NDArray[np.int64]
+Singles: TypeAlias = NDArray[np.float32]
 
 LABEL_LIMIT = 0.5
 """Largest gain or loss that a label shows, fraction."""
 
-_HORIZONS_AT_A_TIME = 2  # much of the work on one is done by one thread; each needs a dozen arrays
-_ROWS_PER_PIECE = 50_000  # arrays of a piece stay in the processor's cache
+_ROWS_PER_PIECE = 200_000
+_DATES_PER_PIECE = 32  # what is put side by side stays in the processor's cache
 _NEVER = np.iinfo(np.int64).max
 _READ = ("market", "volume", "adjusted_open", "adjusted_close")
 _NO_LABEL = "no entry at the next open, or the window runs past the data"
@@ -126,9 +125,7 @@ def forward_returns(
     if rank_scope == "universe" and universe is None:
         raise ValueError("labels are ranked within the universe, but none is given; or use rank_scope market")
     prices = daily_prices.lazy().select(*KEYS, *_READ).collect()
-    side_by_side = min(_HORIZONS_AT_A_TIME, threads or os.cpu_count() or 1)
-    each = max((threads or os.cpu_count() or 1) // side_by_side, 1)
-    path = _PricePath(prices, stocks, max(horizons), each)
+    path = _PricePath(prices, stocks)
     keys = prices.select(KEYS)[path.rows]
     packed, rows_of = packed_keys(keys), "the traded rows of krx/daily_prices"
     require_same_rows("krx/rolling_beta", beta, packed, rows_of)
@@ -137,86 +134,59 @@ def forward_returns(
             f"sector has {len(sector):,} rows, but {rows_of} are {keys.height:,}: "
             "materialize krx/sector_features again"
         )
-    members = None
+    ranked = np.ones(keys.height, dtype=np.bool_)
     if rank_scope == "universe" and universe is not None:
-        members = row_positions("krx/universe", universe, packed, rows_of)
-    ranking = _Ranking(keys, members, sector, each)
-    rolling_beta = beta["rolling_beta"].cast(pl.Float64).to_numpy()
-
-    made: dict[int, list[pl.Series]] = {}
-
-    def add_labels(horizon: int) -> None:
-        realized = path.returns(horizon, delisting_return)
-        label = np.clip(realized, -LABEL_LIMIT, LABEL_LIMIT)
-        market = ranking.date_median(label)
-        residual = rolling_beta * market
-        np.subtract(label, residual, out=residual)
-        rank = ranking.rank(label)
-        residual_rank, sector_rank = ranking.rank(residual), ranking.sector_rank(label)
-        alpha = np.subtract(label, market, out=market)
-        arrays = (label, realized, alpha, residual, rank, rank, residual_rank, sector_rank)
-        made[horizon] = [
-            pl.Series(column.name, np.asarray(array, dtype=np.float32), nan_to_null=True)
+        ranked[:] = False
+        ranked[row_positions("krx/universe", universe, packed, rows_of)] = True
+    del prices, packed
+    cross_section = _CrossSection(keys, beta["rolling_beta"], ranked, sector)
+    realized = np.empty(keys.height)
+    columns = keys.get_columns()
+    for horizon in sorted(set(horizons)):
+        path.returns(horizon, delisting_return, realized, threads)
+        arrays = cross_section.labels(realized, threads)
+        columns += [
+            pl.Series(column.name, array, nan_to_null=True)
             for column, array in zip(_columns(horizon), arrays, strict=True)
         ]
-
-    run(add_labels, sorted(set(horizons)), side_by_side)
-    return pl.DataFrame(
-        [*keys.get_columns(), *(column for horizon in sorted(made) for column in made[horizon])]
-    )
+    return pl.DataFrame(columns)
 
 
 class _PricePath:
-    """Rows of ``daily_prices`` as arrays, so that the row of any later market day is found by arithmetic."""
+    """Rows of ``daily_prices`` as arrays, along which a stock is followed to a later market day."""
 
-    def __init__(
-        self, daily_prices: pl.DataFrame, stocks: pl.DataFrame | None, longest: int, threads: int | None
-    ) -> None:
+    def __init__(self, daily_prices: pl.DataFrame, stocks: pl.DataFrame | None) -> None:
         self._panel = panel = Panel.from_frame(daily_prices)
-        self._day, self._dates = panel.days, panel.dates
-        stock = np.repeat(np.arange(panel.stocks), np.diff(panel.starts))
-        # A window that leaves the calendar must not reach into the keys of the next stock.
-        self._key = stock * (len(self._dates) + longest + 1) + self._day
-        traded = daily_prices["volume"].to_numpy() > 0
-        opening = daily_prices["adjusted_open"].to_numpy()
-        self._open = np.where(traded & (opening > 0), opening, np.nan)
+        self._traded = (daily_prices["volume"] > 0).to_numpy()
+        self._open = daily_prices["adjusted_open"].to_numpy()
         self._close = daily_prices["adjusted_close"].to_numpy()
-        self._last_traded = np.maximum.accumulate(np.where(traded, np.arange(len(stock)), 0))
         self.rows = daily_prices.select(is_traded().arg_true()).to_series().to_numpy().astype(np.int64)
-        self._gone_from = self._first_day_gone(daily_prices, stocks)[stock[self.rows]]
-        self._threads = threads
+        self._places = np.searchsorted(self.rows, panel.starts)
+        self._gone_from = self._first_day_gone(daily_prices, stocks)
 
-    def returns(self, horizon: int, delisting_return: float) -> Floats:
-        """Return of each traded row from the open of T+1 to the open of T+1+horizon; NaN without label."""
-        out = np.empty(len(self.rows))
+    def returns(self, horizon: int, delisting_return: float, out: Floats, threads: int | None) -> None:
+        """Write the return of each traded row from the open of T+1 to that of T+1+horizon; NaN without label."""
+        from finpipe.learning import target_kernels
 
-        def of_rows(some: slice) -> None:
-            row, present = self._row_on_or_before(1, some)
-            entry = np.where(present, self._open[row], np.nan)
-            row, present = self._row_on_or_before(1 + horizon, some)
-            opening = np.where(present, self._open[row], np.nan)
-            leaving = np.where(np.isnan(opening), self._close[self._last_traded[row]], opening)
-            exit_day = self._day[self.rows[some]] + (1 + horizon)
-            growth = leaving / entry
-            growth[~present & (self._gone_from[some] <= exit_day)] *= 1 + delisting_return
-            growth[exit_day >= len(self._dates)] = np.nan
-            out[some] = growth - 1
+        def of_stocks(some: range) -> None:
+            target_kernels.returns(
+                self._panel.starts,
+                self._places,
+                self.rows,
+                self._panel.days,
+                self._traded,
+                self._open,
+                self._close,
+                self._gone_from,
+                len(self._panel.dates),
+                horizon,
+                1 + delisting_return,
+                some.start,
+                some.stop,
+                out,
+            )
 
-        pieces = [slice(begin, begin + _ROWS_PER_PIECE) for begin in range(0, len(out), _ROWS_PER_PIECE)]
-        run(of_rows, pieces, self._threads)
-        return out
-
-    def _row_on_or_before(self, ahead: int, some: slice) -> tuple[Positions, NDArray[np.bool_]]:
-        """For some traded rows: the stock's last row up to ``ahead`` market days later, and if it is of that day."""
-        here = self.rows[some]
-        target = self._key[here] + ahead
-        # Where the stock has no gap, which is nearly always, the row is simply that many rows below.
-        row = np.minimum(here + ahead, len(self._key) - 1)
-        present = self._key[row] == target
-        others = np.flatnonzero(~present)
-        row[others] = np.searchsorted(self._key, target[others], side="right") - 1
-        present[others] = self._key[row[others]] == target[others]
-        return row, present
+        run(of_stocks, self._panel.blocks(_ROWS_PER_PIECE), threads)
 
     def _first_day_gone(self, daily_prices: pl.DataFrame, stocks: pl.DataFrame | None) -> NDArray[np.int64]:
         """Per stock, the number of the first market day after it left the exchange; huge if it is still there."""
@@ -226,49 +196,53 @@ class _PricePath:
             .select("stock_code", "market", "date")
             .join(market_last, on="market", how="left", maintain_order="left")
         )
-        after_last = np.searchsorted(self._dates, last["date"].to_numpy(), side="right")
+        after_last = np.searchsorted(self._panel.dates, last["date"].to_numpy(), side="right")
         gone = np.where((last["date"] < last["end"]).to_numpy(), after_last, _NEVER)
         if stocks is None:
             return gone
         delisted = last.join(stocks, on="stock_code", how="left", maintain_order="left")["delisting_date"]
-        delisted_from = np.searchsorted(self._dates, delisted.to_numpy())
+        delisted_from = np.searchsorted(self._panel.dates, delisted.to_numpy())
         return np.where(delisted.is_null().to_numpy(), gone, np.minimum(gone, delisted_from))
 
 
-class _Ranking:
-    """Medians of the traded rows by date, and percent ranks among those of them that are ranked."""
+class _CrossSection:
+    """The traded rows by date: which of them are ranked, and among which of the others."""
 
     def __init__(
-        self, keys: pl.DataFrame, members: Positions | None, sector: pl.Series | None, threads: int | None
+        self, keys: pl.DataFrame, beta: pl.Series, ranked: NDArray[np.bool_], sector: pl.Series | None
     ) -> None:
-        self._threads = threads
-        self._traded = Panel.from_frame(keys)
-        self._members = slice(None) if members is None else members
-        self._ranked = self._traded if members is None else Panel.from_frame(keys[members])
-        self._groups = None if sector is None else _numbered(sector)[self._members]
+        self._panel = Panel.from_frame(keys)
+        self._beta = np.ascontiguousarray(beta.cast(pl.Float32).to_numpy())
+        self._ranked = ranked
+        self._sectors = np.full(keys.height, -1, np.int32) if sector is None else _numbered(sector)
 
-    def date_median(self, values: Floats) -> Floats:
-        """Median of the date's values, on every row; NaN on a date without values."""
-        from finpipe.panel import cross_section
+    def labels(self, realized: Floats, threads: int | None) -> list[Singles]:
+        """Return the columns of ``_columns`` for returns of the traded rows."""
+        from finpipe.learning import target_kernels
 
-        return cross_section.median(self._traded, values, self._threads)[self._traded.days]
+        panel, out = self._panel, np.empty((7, len(realized)), np.float32)
+        sectors = int(self._sectors.max(initial=0)) + 1
 
-    def rank(self, values: Floats) -> NDArray[np.float32]:
-        """Percent rank within the date; NaN on rows that are not ranked."""
-        return self._rank(values, None)
+        def of_dates(days: range) -> None:
+            target_kernels.labels(
+                realized,
+                panel.starts,
+                panel.days,
+                days.start,
+                days.stop,
+                self._beta,
+                self._ranked,
+                self._sectors,
+                sectors,
+                LABEL_LIMIT,
+                out,
+            )
 
-    def sector_rank(self, values: Floats) -> NDArray[np.float32]:
-        """Percent rank within the date and sector; NaN also where the sector is not known."""
-        if self._groups is None:
-            return np.full(len(values), np.nan, dtype=np.float32)
-        return self._rank(values, self._groups)
-
-    def _rank(self, values: Floats, groups: NDArray[np.int32] | None) -> NDArray[np.float32]:
-        from finpipe.panel import cross_section
-
-        ranks = np.full(len(values), np.nan, dtype=np.float32)
-        ranks[self._members] = cross_section.rank(self._ranked, values[self._members], groups, self._threads)
-        return ranks
+        days = panel.dates.size
+        pieces = [range(day, min(day + _DATES_PER_PIECE, days)) for day in range(0, days, _DATES_PER_PIECE)]
+        run(of_dates, pieces, threads)
+        label, realized_return, alpha, residual, rank, residual_rank, sector_rank = out
+        return [label, realized_return, alpha, residual, rank, rank, residual_rank, sector_rank]
 
 
 def _numbered(sector: pl.Series) -> NDArray[np.int32]:

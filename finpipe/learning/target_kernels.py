@@ -1,0 +1,251 @@
+"""The compiled loops behind ``targets``: returns along the rows of a stock, and labels across those of a date."""
+
+# ruff: noqa: PLR0917 - compiled functions take their arguments by position
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numba
+import numpy as np
+from numba import boolean, float32, float64, int32, int64, types, uint64, void
+from numpy.typing import NDArray
+
+from finpipe.panel.cross_section_kernels import _select, rank_sorted
+
+Floats: TypeAlias = NDArray[np.float64]
+Singles: TypeAlias = NDArray[np.float32]
+Rows: TypeAlias = NDArray[np.int64]
+Days: TypeAlias = NDArray[np.int32]
+Keys: TypeAlias = NDArray[np.uint64]
+Mask: TypeAlias = NDArray[np.bool_]
+
+VALUES = types.Array(float64, 1, "C", readonly=True)
+ROWS = types.Array(int64, 1, "C", readonly=True)
+DAYS = types.Array(int32, 1, "C", readonly=True)
+MASK = types.Array(boolean, 1, "C", readonly=True)
+BETA = types.Array(float32, 1, "C", readonly=True)
+ROWS_OUT = int64[::1]
+KEYS = uint64[::1]
+
+
+@numba.njit(
+    [
+        void(
+            ROWS,
+            ROWS,
+            ROWS,
+            DAYS,
+            MASK,
+            VALUES,
+            VALUES,
+            ROWS,
+            int64,
+            int64,
+            float64,
+            int64,
+            int64,
+            float64[::1],
+        )
+    ],
+    cache=True,
+    nogil=True,
+    error_model="numpy",
+)
+def returns(
+    starts: Rows,
+    places: Rows,
+    rows: Rows,
+    days: Days,
+    traded: Mask,
+    opening: Floats,
+    closing: Floats,
+    gone_from: Rows,
+    calendar: int,
+    horizon: int,
+    payout: float,
+    first: int,
+    end: int,
+    out: Floats,
+) -> None:
+    """Return of each of ``rows`` of the stocks from ``first`` to before ``end``, from the open of T+1 to T+1+horizon.
+
+    A stock's rows begin at ``starts``, those of them that are asked for at ``places`` of ``rows``. NaN: no label.
+    """
+    for stock in range(first, end):
+        last = starts[stock + 1] - 1
+        for i in range(places[stock], places[stock + 1]):
+            here = rows[i]
+            out[i] = np.nan
+            exit_day = days[here] + 1 + horizon
+            if here == last or exit_day >= calendar:
+                continue
+            entry = here + 1
+            if days[entry] != days[here] + 1 or not traded[entry] or not opening[entry] > 0:
+                continue
+            # Where the stock has no gap, which is nearly always, the row is simply that many rows below.
+            leave = min(here + 1 + horizon, last)
+            while days[leave] > exit_day:
+                leave -= 1
+            present = days[leave] == exit_day
+            if present and traded[leave] and opening[leave] > 0:
+                growth = opening[leave] / opening[entry]
+            else:
+                while not traded[leave]:
+                    leave -= 1
+                growth = closing[leave] / opening[entry]
+            if not present and gone_from[stock] <= exit_day:
+                growth *= payout
+            out[i] = growth - 1
+
+
+@numba.njit(
+    [void(VALUES, int64, ROWS_OUT, ROWS_OUT, KEYS, KEYS)], cache=True, nogil=True, error_model="numpy"
+)
+def ascend(values: Floats, size: int, order: Rows, spare: Rows, keys: Keys, spare_keys: Keys) -> None:
+    """Write the positions of the first ``size`` values into ``order`` so that they ascend, none of them being NaN.
+
+    Radix sort by one byte after the other: an unsigned number with the bits of a float orders like it once the
+    sign bit is flipped, and for a negative float all others too.
+    """
+    counts = np.zeros((8, 256), np.int64)
+    bits = values.view(np.uint64)
+    for i in range(size):
+        key = bits[i]
+        key = ~key if key >> np.uint64(63) else key | np.uint64(1 << 63)
+        keys[i], order[i] = key, i
+        for digit in range(8):
+            counts[digit, (key >> np.uint64(8 * digit)) & np.uint64(255)] += 1
+    for digit in range(8):
+        shift, place = np.uint64(8 * digit), 0
+        if size and counts[digit, (keys[0] >> shift) & np.uint64(255)] == size:
+            continue
+        for value in range(256):
+            count = counts[digit, value]
+            counts[digit, value] = place
+            place += count
+        for i in range(size):
+            value = (keys[i] >> shift) & np.uint64(255)
+            place = counts[digit, value]
+            spare_keys[place], spare[place] = keys[i], order[i]
+            counts[digit, value] += 1
+        keys[:size], order[:size] = spare_keys[:size], spare[:size]
+
+
+@numba.njit(nogil=True, error_model="numpy")
+def _market(values: Floats, present: Floats) -> float:
+    """Median of the present values; ``present`` is overwritten."""
+    size = 0
+    for value in values:
+        present[size] = value
+        size += np.isfinite(value)
+    if size == 0:
+        return np.nan
+    upper = _select(present, size, size // 2)
+    lower = upper
+    if size % 2 == 0:
+        lower = present[0]
+        for i in range(1, size // 2):
+            lower = max(lower, present[i])
+    return float((lower + upper) / 2)
+
+
+@numba.njit(nogil=True, error_model="numpy")
+def _label_date(
+    realized: Floats,
+    beta: Singles,
+    ranked: Mask,
+    sectors: Days,
+    sector_count: int,
+    limit: float,
+    out: Singles,
+) -> None:
+    """Write the seven labels of one date's rows."""
+    most = realized.size + 1
+    clipped = np.minimum(np.maximum(realized, -limit), limit)
+    market = _market(clipped, np.empty(most, np.float64))
+    label, residual = np.empty(most, np.float64), np.empty(most, np.float64)
+    rank, members = np.empty(most, np.float64), np.empty(most, np.int64)
+    order, spare = np.empty(most, np.int64), np.empty(most, np.int64)
+    keys, spare_keys = np.empty(most, np.uint64), np.empty(most, np.uint64)
+    alike, sector = np.zeros(most, np.int32), np.empty(most, np.int32)
+    count = 0
+    for i in range(realized.size):
+        value = clipped[i]
+        rest = value - beta[i] * market
+        out[0, i], out[1, i], out[2, i], out[3, i] = value, realized[i], value - market, rest
+        out[4, i] = out[5, i] = out[6, i] = np.nan
+        label[count], residual[count], members[count], sector[count] = value, rest, i, sectors[i]
+        count += ranked[i] and np.isfinite(value) and np.isfinite(rest)
+    ascend(label, count, order, spare, keys, spare_keys)
+    rank_sorted(label[:count], order[:count], alike[:count], 1, rank)
+    for i in range(count):
+        out[4, members[i]] = rank[i]
+    rank_sorted(label[:count], order[:count], sector[:count], sector_count, rank)
+    for i in range(count):
+        out[6, members[i]] = rank[i]
+    ascend(residual, count, order, spare, keys, spare_keys)
+    rank_sorted(residual[:count], order[:count], alike[:count], 1, rank)
+    for i in range(count):
+        out[5, members[i]] = rank[i]
+
+
+@numba.njit(
+    [void(VALUES, ROWS, DAYS, int64, int64, BETA, MASK, DAYS, int64, float64, float32[:, ::1])],
+    cache=True,
+    nogil=True,
+    error_model="numpy",
+)
+def labels(
+    realized: Floats,
+    starts: Rows,
+    days: Days,
+    first: int,
+    end: int,
+    beta: Singles,
+    ranked: Mask,
+    sectors: Days,
+    sector_count: int,
+    limit: float,
+    out: Singles,
+) -> None:
+    """Labels of the days from ``first`` to before ``end``, where a stock's rows begin at ``starts``.
+
+    ``out`` has a line each for the clipped return, the return, alpha, residual, and the percent ranks of the
+    return, of the residual, and of the return within the sector. Few days at a time are put side by side, worked
+    on, and put back, so that memory is walked through stock by stock.
+    """
+    stocks = starts.size - 1
+    begins, ends = np.empty(stocks, np.int64), np.empty(stocks, np.int64)
+    bounds = np.zeros(end - first + 1, np.int64)
+    for stock in range(stocks):
+        own = days[starts[stock] : starts[stock + 1]]
+        begins[stock] = starts[stock] + np.searchsorted(own, first)
+        ends[stock] = starts[stock] + np.searchsorted(own, end)
+        for row in range(begins[stock], ends[stock]):
+            bounds[days[row] - first + 1] += 1
+    bounds = np.cumsum(bounds)
+    size, place = bounds[-1], bounds.copy()
+    returns_, betas = np.empty(size, np.float64), np.empty(size, np.float32)
+    members, groups = np.empty(size, np.bool_), np.empty(size, np.int32)
+    made = np.empty((7, size), np.float32)
+    for stock in range(stocks):
+        for row in range(begins[stock], ends[stock]):
+            at = place[days[row] - first]
+            place[days[row] - first] += 1
+            returns_[at], betas[at], members[at], groups[at] = (
+                realized[row],
+                beta[row],
+                ranked[row],
+                sectors[row],
+            )
+    for day in range(end - first):
+        a, b = bounds[day], bounds[day + 1]
+        _label_date(returns_[a:b], betas[a:b], members[a:b], groups[a:b], sector_count, limit, made[:, a:b])
+    place[:] = bounds
+    for stock in range(stocks):
+        for row in range(begins[stock], ends[stock]):
+            at = place[days[row] - first]
+            place[days[row] - first] += 1
+            for line in range(7):
+                out[line, row] = made[line, at]
