@@ -7,7 +7,6 @@ from typing import Literal
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from finpipe.features.macro import join_macro_features
 from finpipe.learning.rows import KEYS, packed_keys, require_same_rows, row_positions
@@ -40,7 +39,7 @@ def training_panel(
     """Return the universe's rows with all features and labels.
 
     The feature frames and the labels have one row per traded row of the market, in the same order. That is
-    checked; the rows of the universe are then looked up once, and their values picked column by column, so
+    checked; the rows of the universe are then looked up once, and their values kept column by column, so
     that of a lazy frame only a few columns are in memory at a time.
 
     Parameters
@@ -80,40 +79,42 @@ def training_panel(
         composites, require = ("regime_momentum_interaction",), {*require, "mom_20d"}
     _check_columns(sources, composites, require)
     traded = packed_keys(_collect(labels, KEYS))
-    rows = row_positions("krx/universe", universe, traded, "krx/forward_returns")
+    members = np.zeros(len(traded), dtype=np.bool_)
+    members[row_positions("krx/universe", universe, traded, "krx/forward_returns")] = True
+    chosen = pl.Series(members)
     for name, frame in features.items():
         require_same_rows(name, _collect(frame, KEYS), traded, "krx/forward_returns")
 
     panel = universe
     for frame in features.values():
-        panel = panel.with_columns(_pick(frame, rows, fill))
+        panel = panel.with_columns(_pick(frame, chosen, fill))
     if macro is not None:
         panel = join_macro_features(panel, macro)
-    return panel.with_columns(_pick(labels, rows, "none"))
+    return panel.with_columns(_pick(labels, chosen, "none"))
 
 
 _COLUMNS_AT_A_TIME = 8
 
 
-def _pick(frame: Frame, rows: NDArray[np.int64], fill: Fill) -> Iterator[pl.Series]:
-    """Yield the frame's columns but its keys, at the given rows."""
+def _pick(frame: Frame, chosen: pl.Series, fill: Fill) -> Iterator[pl.Series]:
+    """Yield the frame's columns but its keys, of the chosen rows."""
     names = [name for name in _names(frame) if name not in KEYS]
     dates = _collect(frame, ["date"]) if fill == "date_median" else None
     for start in range(0, len(names), _COLUMNS_AT_A_TIME):
         batch = _collect(frame, names[start : start + _COLUMNS_AT_A_TIME])
-        picked = batch[rows]
-        yield from picked if dates is None else _filled(picked, batch, dates, rows)
+        picked = batch.filter(chosen)
+        yield from picked if dates is None else _filled(picked, batch, dates, chosen)
 
 
 def _filled(
-    picked: pl.DataFrame, batch: pl.DataFrame, dates: pl.DataFrame, rows: NDArray[np.int64]
+    picked: pl.DataFrame, batch: pl.DataFrame, dates: pl.DataFrame, chosen: pl.Series
 ) -> pl.DataFrame:
     """Replace nulls in number columns of ``picked`` by the date's median over all rows of ``batch``."""
     gaps = [name for name in picked.columns if batch.schema[name].is_float() and picked[name].null_count()]
     if not gaps:
         return picked
     medians = batch.select(gaps).with_columns(dates).group_by("date").agg(pl.col(gaps).median())
-    substitutes = dates[rows].join(medians, on="date", how="left", maintain_order="left")
+    substitutes = dates.filter(chosen).join(medians, on="date", how="left", maintain_order="left")
     return picked.with_columns(picked[name].fill_null(substitutes[name]) for name in gaps)
 
 
