@@ -11,7 +11,7 @@ from typing import Any
 
 import dagster as dg
 
-from finpipe.orchestration import journal, records
+from finpipe.orchestration import records
 from finpipe.orchestration.events import Event, Tell, tell_nobody
 from finpipe.orchestration.graph import Graph, graph
 from finpipe.orchestration.home import HomeError, open_instance
@@ -201,15 +201,14 @@ def run_task(
     """
     job = definitions.resolve_implicit_global_asset_job_def()
     asset_keys = [dg.AssetKey(key.split("/")) for key in task.keys]
-    with journal.held_open():
-        result = job.execute_in_process(
-            instance=instance,
-            partition_key=task.partition,
-            asset_selection=asset_keys,
-            raise_on_error=False,
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            tags={"finpipe/home": str(settings.home)},
-        )
+    result = job.execute_in_process(
+        instance=instance,
+        partition_key=task.partition,
+        asset_selection=asset_keys,
+        raise_on_error=False,
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        tags={"finpipe/home": str(settings.home)},
+    )
     seconds = {
         event.step_key: event.step_success_data.duration_ms / 1e3
         for event in result.get_step_success_events()

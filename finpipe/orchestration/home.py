@@ -50,10 +50,13 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
     """
     from sqlalchemy.exc import DBAPIError
 
+    from finpipe.orchestration import journal
+
     try:
         folder = prepare(settings)
         os.environ["DAGSTER_HOME"] = str(folder)
-        instance = dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(folder), overrides=QUIET))
+        overrides = {**QUIET, **journal.configuration(folder)}
+        instance = dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(folder), overrides=overrides))
         instance.get_runs_count()
         instance.get_dynamic_partitions(VARIANT)
     except OSError as error:

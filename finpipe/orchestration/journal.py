@@ -1,40 +1,131 @@
 """The journal: Dagster's SQLite files while a command writes hundreds of events to them.
 
-Dagster opens and closes a connection for every event. The last to close writes the log back into the file and
-deletes it, and every commit waits for the disk: together that takes longer than many a stage. Here a connection
-to every file is kept open meanwhile, and a commit need not have reached the disk: a killed process loses nothing
-by that, a power failure at most the latest records, after which their assets are made again.
+Dagster makes an engine and opens and closes a connection for every event. The last to close writes the log back into
+the file and deletes it, and every commit waits for the disk: together that takes longer than many a stage. Here a
+connection to each file is kept until the instance is disposed of, and a commit need not have reached the disk: every
+event is still committed when it is stored, so that a killed process loses nothing by that, a power failure at most
+the latest records, after which their assets are made again.
 """
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
+
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
+from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
+from dagster._core.storage.schedules.sqlite.sqlite_schedule_storage import SqliteScheduleStorage
+from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
+from dagster._serdes import ConfigurableClassData
+from sqlalchemy import Connection, Engine, create_engine, event
+
+PATIENCE = 60
+"""Seconds to wait for another process that writes to the same file."""
 
 
-@contextmanager
-def held_open() -> Iterator[None]:
-    """Keep SQLite files open that are opened through SQLAlchemy, and let their commits not wait for the disk."""
-    from sqlalchemy import event
-    from sqlalchemy.engine import Engine
+class HeldEvents(SqliteEventLogStorage):
+    """Logs of events, with connections to the common one and to that of the run at work kept open."""
 
-    kept: dict[str, sqlite3.Connection] = {}
+    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+        self._engines: dict[str, Engine] = {}
+        self._tables: set[str] = set()
+        super().__init__(base_dir, inst_data)
+
+    @contextmanager
+    def _connect(self, shard: str) -> Iterator[Connection]:
+        with self._db_lock:
+            engine = self._engine(shard)
+            if shard not in self._initialized_dbs:
+                self._initdb(engine)
+                self._initialized_dbs.add(shard)
+            with engine.begin() as connection:
+                yield connection
+
+    def has_table(self, table_name: str) -> bool:
+        """Return whether the common log has a table; once it is there it stays."""
+        if table_name not in self._tables and super().has_table(table_name):
+            self._tables.add(table_name)
+        return table_name in self._tables
+
+    def delete_events(self, run_id: str) -> None:
+        """Delete what a run has logged."""
+        super().delete_events(run_id)
+        self._let_go({run_id})
+
+    def dispose(self) -> None:
+        """Close the files."""
+        super().dispose()
+        self._let_go(set(self._engines))
+
+    def _engine(self, shard: str) -> Engine:
+        if shard not in self._engines:
+            self._let_go(set(self._engines) - {INDEX_SHARD_NAME})
+            self._engines[shard] = held(self.conn_string_for_shard(shard))
+        return self._engines[shard]
+
+    def _let_go(self, shards: set[str]) -> None:
+        for shard in shards & set(self._engines):
+            self._engines.pop(shard).dispose()
+
+
+class HeldRuns(SqliteRunStorage):
+    """Records of runs, with the connection to their file kept open."""
+
+    def __init__(self, conn_string: str, inst_data: ConfigurableClassData | None = None) -> None:
+        self._engine = held(conn_string)
+        super().__init__(conn_string, inst_data)
+
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        """Open a transaction."""
+        with self._engine.begin() as connection:
+            yield connection
+
+    def dispose(self) -> None:
+        """Close the file."""
+        super().dispose()
+        self._engine.dispose()
+
+
+class Journal(DagsterSqliteStorage):
+    """Dagster's records in SQLite, in the same files as its own storage keeps them in."""
+
+    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+        folder = Path(base_dir)
+        super(DagsterSqliteStorage, self).__init__()  # type: ignore[no-untyped-call]
+        self.base_dir = base_dir
+        self._run_storage = HeldRuns.from_local(str(folder / "history"))
+        self._event_log_storage = HeldEvents(str(folder / "history" / "runs"))
+        self._schedule_storage = SqliteScheduleStorage.from_local(str(folder / "schedules"))
+        self._inst_data = inst_data
+
+    @classmethod
+    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> Self:
+        """Return the storage that an instance is configured with."""
+        return cls(inst_data=inst_data, **config_value)
+
+
+def configuration(folder: Path) -> dict[str, Any]:
+    """Return what makes an instance whose files are in ``folder`` keep its records in a ``Journal``."""
+    return {
+        "storage": {
+            "custom": {
+                "module": Journal.__module__,
+                "class": Journal.__name__,
+                "config": {"base_dir": str(folder)},
+            }
+        }
+    }
+
+
+def held(url: str) -> Engine:
+    """Return an engine that keeps its connections, and whose commits do not wait for the disk."""
+    engine = create_engine(url, connect_args={"timeout": PATIENCE})
 
     def connected(connection: Any, _: object) -> None:
-        if not isinstance(connection, sqlite3.Connection):
-            return
         connection.execute("PRAGMA synchronous=NORMAL")
-        path = connection.execute("PRAGMA database_list").fetchone()[2]
-        if path:
-            keeper = kept.get(path) or kept.setdefault(path, sqlite3.connect(path, check_same_thread=False))
-            keeper.execute("SELECT count(*) FROM sqlite_master").fetchone()  # takes part in a log begun since
 
-    event.listen(Engine, "connect", connected)
-    try:
-        yield
-    finally:
-        event.remove(Engine, "connect", connected)
-        for connection in kept.values():
-            connection.close()
+    event.listen(engine, "connect", connected)
+    return engine
