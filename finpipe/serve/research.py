@@ -43,7 +43,7 @@ def picks(settings: Settings, variant: str | None) -> dict[str, Any]:
             raise MissingError(_NONE_YET.format(what="picks"))
         if chosen not in variants:
             raise MissingError(f"there are no picks of {chosen!r}; there are {', '.join(variants)}")
-        frame = connection.execute("SELECT * FROM krx.picks WHERE variant = ?", [chosen]).pl()
+        frame = connection.sql("SELECT * FROM krx.picks WHERE variant = ?", params=[chosen]).pl()
     frame = frame.drop("variant")
     return {
         "variant": chosen,
