@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, Route, sync_playwright
@@ -38,7 +40,7 @@ def outside_requests() -> list[str]:
 
 @pytest.fixture
 def browser_page(browser: Browser, page_errors: list[str], outside_requests: list[str]) -> Iterator[Page]:
-    """A fresh page without cookies; a failing test leaves a screenshot and a trace in its ``tmp_path``."""
+    """A fresh page without cookies; a failing test leaves a screenshot and a trace in its ``tmp_path`` or a new folder."""
 
     def refuse(route: Route) -> None:
         outside_requests.append(route.request.url)
@@ -67,7 +69,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     report = yield
     page = getattr(item, "funcargs", {}).get("browser_page")
     if report.when == "call" and report.failed and page is not None:
-        folder = item.funcargs["tmp_path"]
+        folder = item.funcargs.get("tmp_path") or Path(tempfile.mkdtemp(prefix="finpipe-page-"))
         page.screenshot(path=folder / "page.png")
         page.context.tracing.stop(path=folder / "trace.zip")
         kept = f"{page.url}\n{folder / 'page.png'}\nplaywright show-trace {folder / 'trace.zip'}"
