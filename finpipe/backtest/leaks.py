@@ -12,6 +12,7 @@ SUSPICIOUS_IC = 0.15
 SUSPICIOUS_T = 4.0
 FEWEST_STOCKS = 3
 TINY = 1e-12
+_STOCKS = "number of stocks"
 
 
 def feature_leaks(
@@ -61,8 +62,15 @@ def feature_leaks(
         chosen = _spread(known["date"].unique().sort(), days).implode()
         known, features = (frame.filter(pl.col("date").is_in(chosen)) for frame in (known, features))
     joined = features.select(*keys, *given).join(known, on=keys, maintain_order="left")
-    measured = pl.collect_all([_daily_rank_ics(joined, name) for name in given])
-    rows = [(name, *_mean_and_t(daily)) for name, daily in zip(given, measured, strict=True)]
+    joined = joined.select("date", "realized", pl.col(given).fill_nan(None))
+    alike: dict[bytes, list[str]] = {}
+    for name in given:
+        alike.setdefault(joined[name].is_null().to_numpy().tobytes(), []).append(name)
+    found = pl.collect_all([_daily_rank_ics(joined, together) for together in alike.values()])
+    daily = {
+        name: ics[name] for together, ics in zip(alike.values(), found, strict=True) for name in together
+    }
+    rows = [(name, *_mean_and_t(daily[name].drop_nulls())) for name in given]
     schema = {"feature": pl.String, "mean_rank_ic": pl.Float64, "t": pl.Float64, "days": pl.Int32}
     table = pl.DataFrame(rows, schema=schema, orient="row")
     size = pl.col("mean_rank_ic").abs()
@@ -81,21 +89,24 @@ def _spread(dates: pl.Series, count: int) -> pl.Series:
     return dates.gather([position * len(dates) // count for position in range(count)])
 
 
-def _daily_rank_ics(joined: pl.DataFrame, name: str) -> pl.LazyFrame:
-    """Return mean and deviation of the daily rank ICs of a feature, and the number of days that have one."""
+def _daily_rank_ics(joined: pl.DataFrame, names: Sequence[str]) -> pl.LazyFrame:
+    """Return the daily rank ICs of features that are known on the same rows; null on days that have none."""
     return (
         joined.lazy()
-        .select("date", "realized", value=pl.col(name).cast(pl.Float64).fill_nan(None))
-        .drop_nulls("value")
+        .select("date", "realized", *names)
+        .drop_nulls(names[0])
+        .with_columns(pl.col("realized").rank().over("date"))
         .group_by("date", maintain_order=True)
-        .agg(n=pl.len(), ic=pl.corr(pl.col("value").rank(), pl.col("realized").rank()))
-        .filter((pl.col("n") >= FEWEST_STOCKS) & pl.col("ic").is_not_nan())
-        .select(mean=pl.col("ic").mean(), deviation=pl.col("ic").std(), days=pl.len().cast(pl.Int32))
+        .agg(
+            pl.len().alias(_STOCKS), *(pl.corr(pl.col(name).rank(), "realized").alias(name) for name in names)
+        )
+        .filter(pl.col(_STOCKS) >= FEWEST_STOCKS)
+        .select(pl.col(names).fill_nan(None))
     )
 
 
-def _mean_and_t(daily: pl.DataFrame) -> tuple[float | None, float | None, int]:
-    mean, deviation, days = daily.row(0)
-    if mean is None or deviation is None:
-        return mean, None, days
-    return mean, mean * days**0.5 / max(deviation, TINY), days
+def _mean_and_t(ics: pl.Series) -> tuple[float | None, float | None, int]:
+    mean, deviation = ics.mean(), ics.std()
+    if not isinstance(mean, float) or not isinstance(deviation, float):
+        return mean if isinstance(mean, float) else None, None, len(ics)
+    return mean, mean * len(ics) ** 0.5 / max(deviation, TINY), len(ics)
