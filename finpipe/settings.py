@@ -22,6 +22,7 @@ from pydantic_settings import (
 )
 
 CONFIG_NAME = "finpipe.toml"
+RESULTS_NAME = "finpipe.duckdb"
 PortfolioObjective = Literal[
     "max-sharpe", "min-volatility", "target-return", "target-volatility", "risk-parity", "hrp", "min-cvar"
 ]
@@ -239,7 +240,7 @@ class Settings(BaseSettings):
     @property
     def duckdb_path(self) -> Path:
         """The DuckDB file of result tables."""
-        return self.home / "finpipe.duckdb"
+        return self.home / RESULTS_NAME
 
     @property
     def dagster_home(self) -> Path:

@@ -12,7 +12,8 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -71,14 +72,26 @@ def imported(statements: Iterable[tuple[str, str | None]]) -> set[str]:
 
 
 def import_statements(tree: ast.AST) -> list[tuple[str, str | None]]:
-    """Return the imports of finpipe's own modules in ``tree``, wherever they stand."""
+    """Return the imports of finpipe's own modules in ``tree``, wherever they stand but for those of type checkers."""
     found: list[tuple[str, str | None]] = []
-    for node in ast.walk(tree):
+    for node in _executed(tree):
         if isinstance(node, ast.Import):
             found += [(alias.name, None) for alias in node.names if _counts(alias.name)]
         elif isinstance(node, ast.ImportFrom) and node.module and _counts(node.module):
             found += [(node.module, alias.name) for alias in node.names]
     return list(dict.fromkeys(found))
+
+
+def _executed(tree: ast.AST) -> Iterator[ast.AST]:
+    """Walk ``tree``, leaving out what stands under ``if TYPE_CHECKING``: it never runs."""
+    left: deque[ast.AST] = deque([tree])
+    while left:
+        node = left.popleft()
+        yield node
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            left.extend(node.orelse)
+        else:
+            left.extend(ast.iter_child_nodes(node))
 
 
 def tree_digest(tree: ast.AST) -> str:

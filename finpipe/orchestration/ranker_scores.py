@@ -1,11 +1,10 @@
-"""Where the two lines meet: the latest scores of the Korean ranker, and the views on a Korean group that they make."""
+"""Where the two lines meet: the latest scores of the Korean ranker, for those who hold views on a Korean group."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
 import polars as pl
 
 from finpipe.orchestration.portfolio_tables import RANKER_SCORES
@@ -14,14 +13,12 @@ from finpipe.orchestration.studies import DEFAULT_PRESET
 if TYPE_CHECKING:
     import dagster as dg
 
-    from finpipe.portfolio.covariance import Covariance
-    from finpipe.portfolio.views import View
-    from finpipe.settings import Settings
+    from finpipe.orchestration.result_tables import ResultTables
 
 PREDICTIONS = "krx/predictions"
 
 
-def latest_scores(settings: Settings, instance: dg.DagsterInstance, tickers: Sequence[str]) -> pl.DataFrame:
+def latest_scores(tables: ResultTables, instance: dg.DagsterInstance, tickers: Sequence[str]) -> pl.DataFrame:
     """Return the scores of the last day that a study of this home predicted; none without Korean ``tickers``.
 
     The study is one of the default preset, if there is one, else the first by name.
@@ -33,7 +30,6 @@ def latest_scores(settings: Settings, instance: dg.DagsterInstance, tickers: Seq
     """
     import dagster as dg
 
-    from finpipe.orchestration.shelves import shelves
     from finpipe.portfolio.views import KOREAN_SUFFIXES
 
     if not any(ticker.endswith(KOREAN_SUFFIXES) for ticker in tickers):
@@ -42,19 +38,8 @@ def latest_scores(settings: Settings, instance: dg.DagsterInstance, tickers: Seq
     known = sorted(made, key=lambda variant: (not variant.startswith(f"{DEFAULT_PRESET}-h"), variant))
     if not known:
         return RANKER_SCORES.empty()
-    predictions: pl.DataFrame = shelves(settings)["duckdb"].get(PREDICTIONS, known[0])
+    predictions: pl.DataFrame = tables.read(PREDICTIONS, known[0])
     latest = predictions.filter(pl.col("date") == pl.col("date").max())
     return latest.select(
         pl.col("stock_code").cast(pl.String), "date", "score", pl.lit(known[0]).alias("variant")
     ).sort("stock_code")
-
-
-def views_of(scores: pl.DataFrame, covariance: Covariance, *, risk_free: float) -> tuple[View, ...]:
-    """Return the views that scores make, around the equilibrium that expected returns start from; none of none."""
-    from finpipe.portfolio.black_litterman import implied_returns
-    from finpipe.portfolio.views import ranker_views
-
-    if scores.is_empty():
-        return ()
-    prior = implied_returns(covariance.matrix, np.ones(len(covariance.tickers)), risk_free=risk_free)
-    return ranker_views(scores, covariance.tickers, prior, covariance.volatilities).views

@@ -1,8 +1,8 @@
 """The portfolio line as functions: what ``finpipe optimize`` and its like do, with typed results.
 
 An argument that is not given is the setting of that name (``finpipe settings`` shows them), or else the default that
-the request of the function documents (``requests``). All days are included. Every error is a ``ValueError`` whose message
-says what clashes and what would work.
+the request of the function documents (``requests``). All days are included. Every error is a ``ValueError`` whose
+message says what clashes and what would work.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from finpipe.learning.window import LABEL
 from finpipe.orchestration.graph import graph
 from finpipe.orchestration.versions import content_hash
 from finpipe_tests.integration.altered_market import poisoned, started, truncated
-from finpipe_tests.integration.whole_graph import WholeGraph, assert_same_bits, run
+from finpipe_tests.integration.whole_graph import WholeGraph, assert_same_bits, run, usual_of_the_database
 
 KNOWN_FROM = {
     "daily_prices": "date",
@@ -49,7 +49,7 @@ IN_WON = {"rsi_14": 0.1}
 
 
 def test_every_asset_of_the_market_has_its_place():
-    shared = {key for key in graph().by_key if not graph().dimensions(key)}
+    shared = {key for key in usual_of_the_database() if not graph().dimensions(key)}
     placed = {f"krx/{asset}" for asset in (*KNOWN_FROM, *JUDGED_OTHERWISE)}
     assert placed == shared, (
         "say for each asset whether its rows are known from a day on, and which column says so"

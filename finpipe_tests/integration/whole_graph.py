@@ -19,7 +19,7 @@ from polars.testing import assert_frame_equal
 
 from finpipe.orchestration.check import Check
 from finpipe.orchestration.graph import graph
-from finpipe.orchestration.partitions import TEST_YEAR, VARIANT, parse, upstream_keys
+from finpipe.orchestration.partitions import TEST_YEAR, TICKER_GROUP, VARIANT, parse, upstream_keys
 from finpipe.orchestration.provenance import node_name
 from finpipe.orchestration.shelves import PanelView
 from finpipe.orchestration.stage import OFFERED, Output, Result, Stage
@@ -102,7 +102,7 @@ def run(
     threads: int = 1,
     **settings: Any,
 ) -> WholeGraph:
-    """Make ``assets`` (all usual ones if none are named) and what they need.
+    """Make ``assets`` (all usual ones of the database if none are named) and what they need.
 
     Assets by test year or variant are made for ``years`` and ``variants``, so not at all without any. Stages
     whose assets without partitions are ``given`` are not run. ``settings`` are those of ``finpipe.settings``; they
@@ -115,7 +115,7 @@ def run(
     }
     checks: dict[tuple[str, Partition], Mapping[str, Check]] = {}
     named = [f"krx/{asset}" for asset in assets]
-    for stage in graph().needed_for(named or graph().usual_keys):
+    for stage in graph().needed_for(named or usual_of_the_database()):
         if values.keys() >= stage.outputs.keys():
             continue
         for partition in upstream_keys({}, stage.dimensions, known):
@@ -126,6 +126,11 @@ def run(
                 value = result.values[key.rpartition("/")[2]] if several else result.values
                 values.setdefault(key, {})[partition] = _validated(value, output)
     return WholeGraph(values, checks)
+
+
+def usual_of_the_database() -> list[str]:
+    """Return the assets that a run makes without being asked for more, and without a ticker group."""
+    return [key for key in graph().usual_keys if TICKER_GROUP not in graph().dimensions(key)]
 
 
 def assert_same_bits(name: str, found: pl.DataFrame, expected: pl.DataFrame) -> None:

@@ -33,6 +33,8 @@ def test_every_check_that_a_stage_declares_has_a_promise():
         "krx/daily_prices:base_agrees",
         "krx/daily_prices:dates_in_calendar",
         "krx/daily_prices:prices_sane",
+        "portfolio/covariance:positive_definite",
+        "portfolio/optimal_weights:weights_sum_to_one",
         "krx/index_levels:benchmark_present",
         "krx/macro_features:indices_present",
         "krx/financial_features:filings_cover",
@@ -64,7 +66,7 @@ def test_every_table_is_checked_by_its_schema_before_it_is_stored():
 
 
 def test_every_unpartitioned_table_is_compared_with_the_last_one():
-    whole = {key for key, stage in graph().by_key.items() if not stage.dimensions}
+    whole = {key for key, stage in graph().by_key.items() if not stage.dimensions and not stage.on_request}
     for check in ("rows_as_last_time", "nulls_as_last_time"):
         assert {name for name in specs() if name.endswith(check)} == {f"{key}:{check}" for key in whole}
 
@@ -75,6 +77,8 @@ def test_what_would_poison_everything_blocks_and_a_poor_result_does_not():
     assert of_market == {
         "krx/daily_prices:dates_in_calendar",
         "krx/daily_prices:prices_sane",
+        "portfolio/covariance:positive_definite",
+        "portfolio/optimal_weights:weights_sum_to_one",
         *(f"krx/{name}:rows_as_last_time" for name in ("daily_prices", "stocks", "index_levels", "filings")),
     }
     assert {name for name in specs() if name.endswith(":schema")} <= blocking

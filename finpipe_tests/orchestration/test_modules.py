@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import json
 from types import SimpleNamespace
 
@@ -100,3 +101,16 @@ def test_kept_digests_are_those_of_the_text(kept):
     fresh = {name: modules.module(name) for name in (NAME, "finpipe.features.beta", "finpipe.panel.rolling")}
     again(kept)
     assert {name: modules.module(name) for name in fresh} == fresh
+
+
+def test_imports_for_type_checkers_are_none():
+    tree = ast.parse(
+        "from typing import TYPE_CHECKING\n"
+        "if TYPE_CHECKING:\n    from finpipe.market import schema\n"
+        "else:\n    from finpipe.market import calendar\n"
+        "def shell():\n    if slow:\n        import finpipe.panel.rolling\n"
+    )
+    assert modules.import_statements(tree) == [
+        ("finpipe.market", "calendar"),
+        ("finpipe.panel.rolling", None),
+    ]

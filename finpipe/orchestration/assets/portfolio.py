@@ -10,8 +10,10 @@ import polars as pl
 from finpipe.orchestration import metadata, portfolio_checks, portfolio_tables
 from finpipe.orchestration.partitions import ticker_groups
 from finpipe.orchestration.price_shelf import GroupBars
+from finpipe.orchestration.ranker_scores import latest_scores
+from finpipe.orchestration.result_tables import ResultTables
 from finpipe.orchestration.stage import Output, Result, stage
-from finpipe.settings import Settings
+from finpipe.settings import RESULTS_NAME, Settings
 
 PERCENT = "{:.2%}"
 SHOWN = 15
@@ -82,10 +84,9 @@ def ranker_scores(
     context: dg.AssetExecutionContext, history: GroupBars, settings: dg.ResourceParam[Settings]
 ) -> Result:
     """The Korean ranker's latest scores, on which Black-Litterman views of a Korean group rest; else empty."""
-    from finpipe.orchestration.ranker_scores import latest_scores
-
     wanted = settings.forecast == "black_litterman"
-    found = latest_scores(settings, context.instance, history.tickers if wanted else ())
+    tables = ResultTables(settings.home / RESULTS_NAME)
+    found = latest_scores(tables, context.instance, history.tickers if wanted else ())
     study = found["variant"][0] if found.height else "none"
     return Result(found, {"study": study, "stocks scored": found.height})
 
@@ -107,14 +108,14 @@ def expected_returns(
     progress: Callable[[str], None],
 ) -> Result:
     """What is expected of each eligible ticker over the next year, by which method, and every fallback."""
-    from finpipe.orchestration.ranker_scores import views_of
     from finpipe.portfolio.forecast import expected_returns
     from finpipe.portfolio.moments import bars_of
     from finpipe.portfolio.quality import Eligibility
     from finpipe.portfolio.returns import adjusted_prices
+    from finpipe.portfolio.score_views import score_views
 
     estimated = portfolio_tables.covariance_of(covariance)
-    views = views_of(ranker_scores, estimated, risk_free=settings.risk_free)
+    views = score_views(ranker_scores, estimated, risk_free=settings.risk_free)
     found = expected_returns(
         adjusted_prices(bars_of(history.members, Eligibility(eligible_tickers))),
         settings.forecast,
