@@ -199,8 +199,8 @@ def test_no_module_hides_an_import_from_the_versions():
             assert not (isinstance(node, ast.Name) and node.id in {"importlib", "__import__"}), path
 
 
-CACHES = {"cache.py", "usage.py"}
-"""Shells of caches and of their log: what they hold is what their inputs say, wherever the settings put it."""
+SPOKEN_FOR = {"prices.py", "cache.py", "usage.py"}
+"""Shells that hand settings on: the version of their source says provider, members and file; the rest is a place."""
 
 
 def test_shells_read_settings_openly():
@@ -208,7 +208,7 @@ def test_shells_read_settings_openly():
     folder = Path(finpipe.__file__).parent / "orchestration" / "assets"
     shells = 0
     for path in sorted(folder.glob("*.py")):
-        if path.name in CACHES:
+        if path.name in SPOKEN_FOR:
             continue
         for shell in [
             node for node in ast.parse(path.read_bytes()).body if isinstance(node, ast.FunctionDef)
