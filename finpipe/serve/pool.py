@@ -97,6 +97,7 @@ class WorkerPool:
         self._waiting = self._busy = 0
         self.replaced = self.finished = 0
         self._starting: set[asyncio.Task[None]] = set()
+        self._under_way: set[asyncio.Task[Any]] = set()
         self._closed = False
 
     @property
@@ -120,13 +121,16 @@ class WorkerPool:
             self._begin()
 
     async def stop(self) -> None:
-        """End all workers."""
+        """End all workers and cancel what waits for one; nobody waits any longer, and no task is taken any more."""
         self._closed = True
-        for task in self._starting:
+        waiting = [*self._starting, *self._under_way]
+        for task in waiting:
             task.cancel()
-        for worker in list(self._workers):
+        ended = list(self._workers)
+        for worker in ended:
             self._end(worker)
-        for worker in list(self._workers):
+        await asyncio.gather(*waiting, return_exceptions=True)
+        for worker in ended:
             await worker.process.wait()
 
     async def run(self, task: Task, told: Told | None = None) -> bytes:
@@ -137,10 +141,15 @@ class WorkerPool:
         TaskError
             The task itself cannot be answered.
         BusyError, TaskTimeoutError
-            There are too many tasks, or this one took too long.
+            There are too many tasks or the service ends, or this one took too long.
         """
+        if self._closed:
+            raise BusyError("the service is ending: ask again when it has started")
         if self._waiting >= _MOST_WAITING:
             raise BusyError(f"{self._waiting} computations wait already: try again in a few seconds")
+        call = asyncio.current_task()
+        assert call is not None  # noqa: S101 (a coroutine runs in a task)
+        self._under_way.add(call)
         try:
             async with asyncio.timeout(task.limit):
                 return await self._run(task, told)
@@ -148,6 +157,8 @@ class WorkerPool:
             raise TaskTimeoutError(
                 f"this took longer than the {task.limit:.0f} s that it may take: ask for less at once"
             ) from error
+        finally:
+            self._under_way.discard(call)
 
     async def _run(self, task: Task, told: Told | None) -> bytes:
         lane: Any = self._long if task.long else contextlib.nullcontext()

@@ -49,7 +49,8 @@ log = logging.getLogger(__name__)
 _THREADS = 64
 """Threads in which lookups wait for workers and stores; they compute nothing."""
 _REPORT_POLICY = (
-    "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:"
+    "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; "
+    "style-src 'unsafe-inline'; img-src data:"
 )
 _TOLD_EVERY = 60.0
 """Seconds between two notes of where the cache stands."""
@@ -103,7 +104,8 @@ class Service:
         ]
 
     async def stop(self) -> None:
-        """Cancel what is under way and close everything."""
+        """Cancel what is under way and close everything; what waits for a worker is let go first."""
+        self.warming.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -123,7 +125,7 @@ class Service:
 
     def _close(self) -> None:
         self._write_status()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.shutdown(wait=True, cancel_futures=True)
         self.usage.stop()
         self.caches.close()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from concurrent.futures import Executor
+from threading import Event
 from typing import TYPE_CHECKING
 
 from finpipe.cache.request import Request
@@ -40,6 +41,11 @@ class Warming:
     ) -> None:
         self._settings, self._plans, self._answers = settings, plans, answers
         self._caches, self._usage = caches, usage
+        self._ending = Event()
+
+    def stop(self) -> None:
+        """Begin nothing any more; the round under way ends after its step."""
+        self._ending.set()
 
     async def run(self, threads: Executor) -> None:
         """Warm until cancelled."""
@@ -69,6 +75,8 @@ class Warming:
         self._usage.warm(self._usage.popular(POPULAR))
         for group in self._groups():
             for objective in OBJECTIVES:
+                if self._ending.is_set():
+                    return
                 self._portfolio(group, objective)
 
     def _portfolio(self, group: str, objective: str | None) -> None:
@@ -81,7 +89,7 @@ class Warming:
             if self._is_local(plan) and not self._caches.holds(self._plans.key("optimize", plan)):
                 self._caches.traffic.wait_until_quiet(1.0)
                 answer = self._answers.compute("optimize", plan, background=True)
-                if answer.error is not None:
+                if answer.error is not None and not self._ending.is_set():
                     log.info("the common portfolio of %s cannot be had: %s", group, answer.error)
         except (ValueError, OSError, ProblemError) as error:
             log.info("the common portfolio of %s cannot be had: %s", group, error)
