@@ -12,7 +12,7 @@ _LARGEST = 1 << 30
 
 def packed(message: dict[str, Any]) -> bytes:
     """Return a message as it is sent."""
-    import msgpack  # type: ignore[import-untyped]
+    import msgpack
 
     body: bytes = msgpack.packb(message)
     return _LENGTH.pack(len(body)) + body

@@ -200,7 +200,7 @@ def _body(content: Content, media: str) -> bytes:
     if media == MSGPACK:
         import json
 
-        import msgpack  # type: ignore[import-untyped]
+        import msgpack
 
         packed: bytes = msgpack.packb(json.loads(content.json or b"null"))
         return packed
