@@ -33,7 +33,7 @@ def demo(
     preset: Preset = "top_n",
     horizon: Horizon = None,
 ) -> None:
-    """Write a synthetic market, run the whole graph on it and show what came out.
+    """Write a synthetic market, run the whole graph on it, optimise a portfolio, and show what came out.
 
     [dim]Example:[/dim]  finpipe demo --home data
     """
@@ -55,6 +55,7 @@ def demo(
     settings = load_settings(home=home, database=database)
     make(settings, [], preset, horizon, None, as_json=False)
     make(settings, [], preset, horizon, None, groups=[DEMO_GROUP], as_json=False)
+    console.say(f"service and page on these data: finpipe serve --home {settings.home} --provider demo")
 
 
 def run(
