@@ -43,8 +43,11 @@ format: $(BIN)/.ready-dev ## put the code in shape
 ui: $(BIN)/.ready ## open the Dagster UI on the same home as the command
 	$(BIN)/finpipe ui --home $(HOME_FOLDER)
 
-bench: $(BENCH_DATABASE) ## time finpipe against plain pandas on a database of one million rows
+bench: $(BENCH_DATABASE) ## time finpipe against pandas and skfolio, what little changes cost, and the service
 	$(BIN)/python -m finpipe_tests.benchmarks krx --database $(BENCH_DATABASE) --repeat 3
+	$(BIN)/python -m finpipe_tests.benchmarks little --database $(BENCH_DATABASE) --everything --share
+	$(BIN)/python -m finpipe_tests.benchmarks portfolio
+	$(BIN)/python -m finpipe_tests.benchmarks service
 
 $(BENCH_DATABASE): $(BIN)/.ready-dev
 	test -f $@ || $(BIN)/finpipe database demo --out $@ --stocks 500 --days 2100
