@@ -14,12 +14,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
+from dagster._core.storage.event_log.schema import SqlEventLogStorageMetadata
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
 from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
 from dagster._core.storage.schedules.sqlite.sqlite_schedule_storage import SqliteScheduleStorage
+from dagster._core.storage.sqlite import create_db_conn_string
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.pool import NullPool
 
 PATIENCE = 60
 """Seconds to wait for another process that writes to the same file."""
@@ -31,6 +34,7 @@ class HeldEvents(SqliteEventLogStorage):
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         self._engines: dict[str, Engine] = {}
         self._tables: set[str] = set()
+        self._head = ""
         super().__init__(base_dir, inst_data)
 
     @contextmanager
@@ -42,6 +46,22 @@ class HeldEvents(SqliteEventLogStorage):
                 self._initialized_dbs.add(shard)
             with engine.begin() as connection:
                 yield connection
+
+    def _initdb(self, engine: Engine, for_index_shard: bool = False) -> None:
+        if revision(engine):
+            return
+        if not self._head:
+            super()._initdb(engine, for_index_shard)
+            self._head = revision(engine)
+            return
+        with engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+            SqlEventLogStorageMetadata.create_all(connection)
+            connection.exec_driver_sql(
+                "CREATE TABLE IF NOT EXISTS alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"
+            )
+            connection.exec_driver_sql("INSERT INTO alembic_version VALUES (?)", (self._head,))
+            connection.commit()
 
     def has_table(self, table_name: str) -> bool:
         """Return whether the common log has a table; once it is there it stays."""
@@ -77,6 +97,12 @@ class HeldRuns(SqliteRunStorage):
         self._engine = held(conn_string)
         super().__init__(conn_string, inst_data)
 
+    @classmethod
+    def from_local(cls, base_dir: str, inst_data: ConfigurableClassData | None = None) -> Self:
+        """Return the storage whose file is in the folder ``base_dir``."""
+        url = create_db_conn_string(base_dir, "runs")
+        return cls(url, inst_data) if _is_made(base_dir, url) else super().from_local(base_dir, inst_data)
+
     @contextmanager
     def connect(self) -> Iterator[Connection]:
         """Open a transaction."""
@@ -89,6 +115,18 @@ class HeldRuns(SqliteRunStorage):
         self._engine.dispose()
 
 
+class Schedules(SqliteScheduleStorage):
+    """Records of schedules and sensors."""
+
+    @classmethod
+    def from_local(
+        cls, base_dir: str, inst_data: ConfigurableClassData | None = None
+    ) -> SqliteScheduleStorage:
+        """Return the storage whose file is in the folder ``base_dir``."""
+        url = create_db_conn_string(base_dir, "schedules")
+        return cls(url, inst_data) if _is_made(base_dir, url) else super().from_local(base_dir, inst_data)
+
+
 class Journal(DagsterSqliteStorage):
     """Dagster's records in SQLite, in the same files as its own storage keeps them in."""
 
@@ -98,7 +136,7 @@ class Journal(DagsterSqliteStorage):
         self.base_dir = base_dir
         self._run_storage = HeldRuns.from_local(str(folder / "history"))
         self._event_log_storage = HeldEvents(str(folder / "history" / "runs"))
-        self._schedule_storage = SqliteScheduleStorage.from_local(str(folder / "schedules"))
+        self._schedule_storage = Schedules.from_local(str(folder / "schedules"))
         self._inst_data = inst_data
 
     @classmethod
@@ -129,3 +167,23 @@ def held(url: str) -> Engine:
 
     event.listen(engine, "connect", connected)
     return engine
+
+
+def revision(engine: Engine) -> str:
+    """Return the revision of the schema that a file says it has, nothing if it has none yet.
+
+    Dagster compares it with its own by loading all its migrations, for every file; what matters to it is only
+    whether there is one.
+    """
+    with engine.connect() as connection:
+        has_any = "SELECT count(*) FROM sqlite_master WHERE name = 'alembic_version'"
+        if not connection.exec_driver_sql(has_any).scalar():
+            return ""
+        return str(connection.exec_driver_sql("SELECT max(version_num) FROM alembic_version").scalar() or "")
+
+
+def _is_made(folder: str, url: str) -> bool:
+    if not Path(folder).is_dir():
+        return False
+    engine = create_engine(url, poolclass=NullPool)
+    return bool(revision(engine))
