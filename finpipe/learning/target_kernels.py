@@ -1,4 +1,7 @@
-"""The compiled loops behind ``targets``: returns along the rows of a stock, and labels across those of a date."""
+"""The compiled loops behind ``targets``: returns along the rows of a stock, and labels across those of a date.
+
+A compiled loop calls none of another file: numba keeps compiled code until the file that it stands in changes.
+"""
 
 # ruff: noqa: PLR0917 - compiled functions take their arguments by position
 
@@ -10,8 +13,6 @@ import numba
 import numpy as np
 from numba import boolean, float32, float64, int32, int64, types, uint64, void
 from numpy.typing import NDArray
-
-from finpipe.panel.cross_section_kernels import _select, rank_sorted
 
 Floats: TypeAlias = NDArray[np.float64]
 Singles: TypeAlias = NDArray[np.float32]
@@ -133,21 +134,37 @@ def ascend(values: Floats, size: int, order: Rows, spare: Rows, keys: Keys, spar
 
 
 @numba.njit(nogil=True, error_model="numpy")
-def _market(values: Floats, present: Floats) -> float:
-    """Median of the present values; ``present`` is overwritten."""
-    size = 0
-    for value in values:
-        present[size] = value
-        size += np.isfinite(value)
-    if size == 0:
-        return np.nan
-    upper = _select(present, size, size // 2)
-    lower = upper
-    if size % 2 == 0:
-        lower = present[0]
-        for i in range(1, size // 2):
-            lower = max(lower, present[i])
-    return float((lower + upper) / 2)
+def _market(values: Floats) -> float:
+    """Median of the present values."""
+    present = values[np.isfinite(values)]
+    return float(np.median(present)) if present.size else np.nan
+
+
+@numba.njit(nogil=True, error_model="numpy")
+def _rank(values: Floats, order: Rows, groups: Days, count: int, out: Floats) -> None:
+    """Percent ranks within each group, where ``order`` sorts the values, none of them being NaN.
+
+    Ties share the mean of their ranks. A walk up gives each tie its lowest rank, a walk down its highest.
+    """
+    members, below = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    latest, rank = np.empty(count, np.float64), np.zeros(count, np.int64)
+    for i in order:
+        group = groups[i]
+        if group < 0:
+            out[i] = np.nan
+            continue
+        members[group] += 1
+        if members[group] == 1 or values[i] != latest[group]:
+            rank[group], latest[group] = members[group], values[i]
+        out[i] = rank[group]
+    for i in order[::-1]:
+        group = groups[i]
+        if group < 0:
+            continue
+        if below[group] == 0 or values[i] != latest[group]:
+            rank[group], latest[group] = members[group] - below[group], values[i]
+        below[group] += 1
+        out[i] = (out[i] + rank[group]) / 2.0 / members[group]
 
 
 @numba.njit(nogil=True, error_model="numpy")
@@ -163,7 +180,7 @@ def _label_date(
     """Write the seven labels of one date's rows."""
     most = realized.size + 1
     clipped = np.minimum(np.maximum(realized, -limit), limit)
-    market = _market(clipped, np.empty(most, np.float64))
+    market = _market(clipped)
     label, residual = np.empty(most, np.float64), np.empty(most, np.float64)
     rank, members = np.empty(most, np.float64), np.empty(most, np.int64)
     order, spare = np.empty(most, np.int64), np.empty(most, np.int64)
@@ -178,14 +195,14 @@ def _label_date(
         label[count], residual[count], members[count], sector[count] = value, rest, i, sectors[i]
         count += ranked[i] and np.isfinite(value) and np.isfinite(rest)
     ascend(label, count, order, spare, keys, spare_keys)
-    rank_sorted(label[:count], order[:count], alike[:count], 1, rank)
+    _rank(label[:count], order[:count], alike[:count], 1, rank)
     for i in range(count):
         out[4, members[i]] = rank[i]
-    rank_sorted(label[:count], order[:count], sector[:count], sector_count, rank)
+    _rank(label[:count], order[:count], sector[:count], sector_count, rank)
     for i in range(count):
         out[6, members[i]] = rank[i]
     ascend(residual, count, order, spare, keys, spare_keys)
-    rank_sorted(residual[:count], order[:count], alike[:count], 1, rank)
+    _rank(residual[:count], order[:count], alike[:count], 1, rank)
     for i in range(count):
         out[5, members[i]] = rank[i]
 
