@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Request as HttpRequest
+from starlette.types import Scope
 
 from finpipe.cache import request as cached
 from finpipe.cache.entry import Value
@@ -28,6 +31,17 @@ LONG = frozenset({"optimize", "frontier"})
 
 STATUS_OF = {"refused": 422, "missing": 404, "provider": 503, "failed": 500}
 _RETRY = {"Retry-After": "5"}
+_MOST_ADDRESSES = 4096
+_LONGEST_ADDRESS = 512
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What an address was read as: a question of a kind, by its canonical text, and the route that it took."""
+
+    kind: str
+    question: str
+    route: object
 
 
 class Answers:
@@ -52,6 +66,7 @@ class Answers:
         self._settings, self._plans, self._caches = settings, plans, caches
         self._pool, self._threads, self._usage = pool, threads, usage
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._given: OrderedDict[tuple[str, bytes], _Given] = OrderedDict()
 
     def start(self) -> None:
         """Take note of the running loop, on which workers are asked."""
@@ -59,19 +74,40 @@ class Answers:
 
     async def get(self, kind: str, asked: Request, http: HttpRequest | None = None) -> Content:
         """Return the answer to a question of a kind."""
-        plan = await self.plan(asked)
-        self._usage.asked(kind, plan, http)
+        filled = self._filled(asked)
+        plan = await self._plan(filled)
+        self._usage.asked(kind, plan, None if http is None else http.headers)
         answer = self.found(kind, plan)
         if answer is None:
             answer = await self.in_thread(lambda: self.compute(kind, plan))
+        content = content_of(answer)
+        if http is not None and http.method == "GET":
+            self._remember(http, _Given(kind, filled.canonical(), http.scope.get("route")))
+        return content
+
+    def again(self, scope: Scope, headers: Mapping[str, str]) -> Content | None:
+        """The answer to a GET whose address was answered before, if its plan and its value are at hand.
+
+        The address stands for the question that it was read as; plan, version of the prices and freshness are looked
+        at anew.
+        """
+        address = _address(scope)
+        given = self._given.get(address)
+        if given is None:
+            return None
+        plan = self._plans.known(given.question)
+        if plan is None:
+            return None
+        answer = self.found(given.kind, plan)
+        if answer is None:
+            return None
+        scope["route"] = given.route
+        self._usage.asked(given.kind, plan, headers)
         return content_of(answer)
 
     async def plan(self, asked: Request) -> Plan:
         """Return the plan of a question; what it leaves open is taken from the settings."""
-        with problems():
-            filled = requested(type(asked), self._settings, **asked.model_dump(exclude_unset=True))
-            found = self._plans.at_hand(filled)
-        return found or await self.in_thread(lambda: self._plans.of(filled))
+        return await self._plan(self._filled(asked))
 
     def found(self, kind: str, plan: Plan) -> cached.Answer | None:
         """The answer, if it is in memory."""
@@ -134,6 +170,21 @@ class Answers:
     def ask_worker(self, task: Task, told: Told | None = None) -> bytes:
         """Wait in a thread for a worker's answer."""
         return self._submitted(task, told).result()
+
+    def _filled(self, asked: Request) -> Request:
+        with problems():
+            return requested(type(asked), self._settings, **asked.model_dump(exclude_unset=True))
+
+    async def _plan(self, filled: Request) -> Plan:
+        return self._plans.at_hand(filled) or await self.in_thread(lambda: self._plans.of(filled))
+
+    def _remember(self, http: HttpRequest, given: _Given) -> None:
+        address = _address(http.scope)
+        if len(address[0]) + len(address[1]) <= _LONGEST_ADDRESS:
+            self._given[address] = given
+            self._given.move_to_end(address)
+            while len(self._given) > _MOST_ADDRESSES:
+                self._given.popitem(last=False)
 
     def _submitted(self, task: Task, told: Told | None) -> Future[bytes]:
         assert self._loop is not None  # noqa: S101 (it has started)
@@ -208,6 +259,10 @@ def content_of(answer: cached.Answer) -> Content:
     else:
         text = json.dumps(answer.value, ensure_ascii=False).encode()
     return Content(json=text, headers={"X-Cache": answer.tier})
+
+
+def _address(scope: Scope) -> tuple[str, bytes]:
+    return scope["path"], scope.get("query_string", b"")
 
 
 def _gone() -> Value:

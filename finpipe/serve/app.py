@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from finpipe.serve import documentation, problems
 from finpipe.serve.access_log import AccessLog
+from finpipe.serve.at_hand import AtHand
 from finpipe.serve.limits import Limits
 from finpipe.serve.page.routes import page_routes
 from finpipe.serve.routes import market, operations, optimization, portfolios, stocks
@@ -51,6 +52,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(part.router)
     app.include_router(page_routes())
     app.include_router(documentation.router)
+    app.add_middleware(AtHand, answers=service.answers)
     app.add_middleware(Limits, settings=settings)
     app.add_middleware(AccessLog, metrics=service.metrics)
     generate = app.openapi

@@ -125,7 +125,7 @@ class Jobs:
             The question makes no sense, or the client has too many jobs under way.
         """
         plan = await self._answers.plan(asked)
-        self._usage.asked(KIND, plan, http)
+        self._usage.asked(KIND, plan, http.headers)
         answer = self._answers.found(KIND, plan)
         if answer is None:
             key = self._plans.key(KIND, plan)

@@ -6,6 +6,7 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from threading import Lock
 from typing import Any
 
@@ -22,6 +23,8 @@ HTML = "text/html"
 _ALIASES = {"application/x-msgpack": MSGPACK, "application/vnd.msgpack": MSGPACK}
 _WORTH_COMPRESSING = 1_000
 _KEPT_BYTES = 64 << 20
+_HEADERS = 64
+"""Spellings of Accept and Accept-Encoding whose meaning is remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,12 @@ class Content:
 
 
 async def respond(request: Request, content: Content) -> Response:
-    """Return ``content`` as the request accepts it, or 304 if the client has it already.
+    """Return ``content`` as the request accepts it, or 304 if the client has it already; see ``negotiated``."""
+    return negotiated(request.method, request.headers, content)
+
+
+def negotiated(method: str, asked: Mapping[str, str], content: Content) -> Response:
+    """Return ``content`` as headers of a request ask for it, or 304 if the client has it already.
 
     Raises
     ------
@@ -64,27 +72,28 @@ async def respond(request: Request, content: Content) -> Response:
         )
         if has
     ]
-    media = chosen_media(request.headers.get("accept", "*/*"), offered)
+    media = chosen_media(asked.get("accept", "*/*"), tuple(offered))
     body = _body(content, media)
     digest = xxhash.xxh3_128_hexdigest(body)
     tag = f'W/"{digest}"'
     headers = {"ETag": tag, "Vary": "Accept, Accept-Encoding", "Cache-Control": "no-cache", **content.headers}
-    if request.method in {"GET", "HEAD"} and _matches(request.headers.get("if-none-match"), tag):
+    if method in {"GET", "HEAD"} and _matches(asked.get("if-none-match"), tag):
         return Response(status_code=304, headers=headers)
-    return _encoded(request, body, Form(media, 200, headers), digest)
+    return _encoded(asked, body, Form(media, 200, headers), digest)
 
 
 async def respond_json(
     request: Request, value: BaseModel, *, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
     """Return a model that is true of this moment only, as JSON or msgpack."""
-    media = chosen_media(request.headers.get("accept", "*/*"), [JSON, MSGPACK])
+    media = chosen_media(request.headers.get("accept", "*/*"), (JSON, MSGPACK))
     body = _body(Content(json=value.model_dump_json().encode()), media)
     found = {"Cache-Control": "no-store", "Vary": "Accept, Accept-Encoding", **(headers or {})}
-    return _encoded(request, body, Form(media, status, found))
+    return _encoded(request.headers, body, Form(media, status, found))
 
 
-def chosen_media(accept: str, offered: list[str]) -> str:
+@lru_cache(_HEADERS)
+def chosen_media(accept: str, offered: tuple[str, ...]) -> str:
     """Return the media type of ``offered`` that ``Accept`` prefers; the first where it does not mind.
 
     Raises
@@ -111,6 +120,7 @@ def chosen_media(accept: str, offered: list[str]) -> str:
     return best
 
 
+@lru_cache(_HEADERS)
 def chosen_encoding(accept: str) -> str | None:
     """Return ``zstd`` or ``gzip`` if ``Accept-Encoding`` names it, the former first; None for neither."""
     qualities = {}
@@ -182,8 +192,8 @@ class Form:
     headers: Mapping[str, str]
 
 
-def _encoded(request: Request, body: bytes, form: Form, digest: str | None = None) -> Response:
-    encoding = chosen_encoding(request.headers.get("accept-encoding", ""))
+def _encoded(asked: Mapping[str, str], body: bytes, form: Form, digest: str | None = None) -> Response:
+    encoding = chosen_encoding(asked.get("accept-encoding", ""))
     found = dict(form.headers)
     if encoding is not None and len(body) >= _WORTH_COMPRESSING:
         body = _kept.get(body, digest, encoding)

@@ -87,8 +87,12 @@ class Plans:
 
     def at_hand(self, asked: Request) -> Plan | None:
         """The plan of a question, if it was made a moment ago."""
+        return self.known(asked.canonical())
+
+    def known(self, question: str) -> Plan | None:
+        """The plan of a question by its canonical text, if it was made a moment ago."""
         with self._lock:
-            found = self._known.get(asked.canonical())
+            found = self._known.get(question)
         return found[1] if found is not None and time.monotonic() - found[0] < _FOR else None
 
     def of(self, asked: Request) -> Plan:

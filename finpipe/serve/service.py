@@ -91,6 +91,7 @@ class Service:
         self.warming = Warming(settings, self.plans, self.answers, self.caches, self.usage)
         self._started = time.monotonic()
         self._tasks: list[asyncio.Task[None]] = []
+        self._group_text: tuple[tuple[str, ...], bytes] | None = None
 
     async def start(self) -> None:
         """Start the workers; requests are answered from the first moment on."""
@@ -268,6 +269,14 @@ class Service:
         return CacheAnswer(**values, history=state)
 
     def _groups(self) -> bytes:
+        """All groups as text; made once, and again when a file of one changes."""
+        files = tuple(_stamp(value) for value in self.settings.groups.values() if isinstance(value, str))
+        known = self._group_text
+        if known is None or known[0] != files:
+            known = self._group_text = (files, self._described_groups())
+        return known[1]
+
+    def _described_groups(self) -> bytes:
         entries = []
         for name in group_names(self.settings.groups):
             try:

@@ -6,11 +6,9 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
-
-from fastapi import Request as HttpRequest
 
 from finpipe.cache import request as cached
 from finpipe.cache.lookup import Lookup
@@ -22,6 +20,7 @@ from finpipe.cache.usage.request_log import RequestLog
 from finpipe.settings import Settings
 
 if TYPE_CHECKING:
+    from finpipe.market.tickers import TickerGroup
     from finpipe.serve.plans import Plan
 
 log = logging.getLogger(__name__)
@@ -33,6 +32,11 @@ _MARK = re.compile(r"[A-Za-z0-9-]{8,64}")
 _NEIGHBOURS = 4
 _MONTH = 31 * 86_400.0
 _MOST_TOGETHER = 50
+_EVERY = 0.25
+"""Seconds between two looks at what was asked for."""
+_REST = 30.0
+"""Seconds in which the neighbours of a ticker are proposed once."""
+_MOST_NOTED = 100_000
 
 Wanted = Callable[[str], "cached.Request | None"]
 
@@ -56,7 +60,10 @@ class Usage:
         self._lock = threading.Lock()
         self._prefetcher: Prefetcher | None = None
         self._wanted: Wanted | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="usage")
+        self._noted: deque[tuple[str, TickerGroup, str]] = deque(maxlen=_MOST_NOTED)
+        self._looked_around: dict[str, float] = {}
+        self._ending = threading.Event()
+        self._thread: threading.Thread | None = None
 
     def start(self, lookup: Lookup, wanted: Wanted) -> None:
         """Learn from the log, and begin to prefetch; waits for the disk.
@@ -77,24 +84,23 @@ class Usage:
             self._wanted = wanted
             self._prefetcher = Prefetcher(lookup, time.time)
             self._prefetcher.start()
+        self._thread = threading.Thread(target=self._run, name="usage", daemon=True)
+        self._thread.start()
 
     def stop(self) -> None:
         """End the prefetch and write what is noted."""
-        self._thread.shutdown(wait=True, cancel_futures=True)
+        self._ending.set()
+        if self._thread is not None:
+            self._thread.join()
         if self._prefetcher is not None:
             self._prefetcher.stop()
+        self._take_up()
         self.log.flush()
 
-    def asked(self, kind: str, plan: Plan, http: HttpRequest | None) -> None:
-        """Note a user's question, and prefetch what lies near; nobody waits for it."""
-        items = plan.group.tickers
-        if not plan.group.name:
-            mark = http.headers.get(SITTING, "") if http is not None else ""
-            self.log.record(items, kind=kind, together=mark if _MARK.fullmatch(mark) else None)
-            if len(items) <= _MOST_TOGETHER:
-                self._learn(items, time.time())
-        if kind == "analyze" and self._prefetcher is not None:
-            self._thread.submit(self._prefetch, items[0])
+    def asked(self, kind: str, plan: Plan, headers: Mapping[str, str] | None) -> None:
+        """Note a user's question; what follows from it (log, learning, prefetch) happens a moment later, apart."""
+        mark = headers.get(SITTING, "") if headers is not None else ""
+        self._noted.append((kind, plan.group, mark))
 
     def popular(self, count: int) -> list[str]:
         """Return the tickers asked for most, recent requests weighing more."""
@@ -115,13 +121,42 @@ class Usage:
         names = ("fetched", "at_hand", "failed", "dropped", "waiting")
         return {name: getattr(found, name) for name in names}
 
-    def _prefetch(self, ticker: str) -> None:
+    def _run(self) -> None:
+        while not self._ending.wait(_EVERY):
+            try:
+                self._take_up()
+            except Exception:
+                log.exception("what was asked for cannot be learned from")
+
+    def _take_up(self) -> None:
+        """Log and learn from what was noted since the last time, and prefetch what lies near."""
+        analyzed: dict[str, None] = {}
+        for _ in range(len(self._noted)):
+            kind, group, mark = self._noted.popleft()
+            if not group.name:
+                self.log.record(group.tickers, kind=kind, together=mark if _MARK.fullmatch(mark) else None)
+                if len(group.tickers) <= _MOST_TOGETHER:
+                    self._learn(group.tickers, time.time())
+            if kind == "analyze":
+                analyzed[group.tickers[0]] = None
+        if not self._ending.is_set():
+            self._prefetch_near(analyzed)
+
+    def _prefetch_near(self, tickers: Iterable[str]) -> None:
+        """Propose the neighbours of tickers around which nobody has looked for a while."""
         if self._wanted is None or self._prefetcher is None:
             return
-        with self._lock:
-            near = self._neighbours.of(ticker, _NEIGHBOURS)
-        found = [self._wanted(name) for name in near]
-        self._prefetcher.propose([request for request in found if request is not None])
+        now = time.monotonic()
+        recent = {ticker: at for ticker, at in self._looked_around.items() if now - at < _REST}
+        for ticker in tickers:
+            if ticker in recent:
+                continue
+            recent[ticker] = now
+            with self._lock:
+                near = self._neighbours.of(ticker, _NEIGHBOURS)
+            found = [self._wanted(name) for name in near]
+            self._prefetcher.propose([request for request in found if request is not None])
+        self._looked_around = recent
 
     def _learn(self, items: tuple[str, ...], at: float) -> None:
         with self._lock:

@@ -1,7 +1,8 @@
 """Latencies of the service on this machine's loopback: cached, cold from the history, fresh, and under eight clients.
 
 ``python -m finpipe_tests.benchmarks service [--bars FILE] [--json]``: without a file of bars on the demo market. The
-service is a process of its own, as users start it; the clients share the machine with it.
+service is a process of its own, as users start it; the clients share the machine with it, and the steady traffic comes
+from a process of its own.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ async def measure(service: ServiceProcess, options: argparse.Namespace) -> dict[
             await timed(lambda name=name: client.get(f"/api/analyze/{name}", params=days))
             for name in tickers[:20]
         ]
-        cached = await at_rate(client, tickers[:20], days, options.seconds)
+        cached = await at_rate(service, tickers[:20], days, options.seconds)
         fresh = [
             (await optimized(client, {**asked, **days, "risk_free": 0.001 * step}))[0] for step in range(1, 6)
         ]
@@ -117,20 +118,36 @@ async def timed(ask: Callable[[], Awaitable[httpx.Response]]) -> float:
 
 
 async def at_rate(
-    client: httpx.AsyncClient, tickers: list[str], days: dict[str, str], seconds: float
+    service: ServiceProcess, tickers: list[str], days: dict[str, str], seconds: float
 ) -> dict[str, float]:
-    """Open-loop traffic: a request is due every 1/RATE s, and its latency counts from when it was due."""
-    started = time.perf_counter()
+    """Open-loop traffic of a client in a process of its own: a request is due every 1/RATE s, whatever came before.
 
-    async def one(number: int) -> float:
-        due = started + number / RATE
-        await asyncio.sleep(max(0.0, due - time.perf_counter()))
-        answer = await client.get(f"/api/analyze/{tickers[number % len(tickers)]}", params=days)
-        assert answer.status_code == 200
-        return time.perf_counter() - due
-
-    found = await asyncio.gather(*(one(number) for number in range(int(RATE * seconds))))
-    return {**quantiles(list(found)), "per_s": round(len(found) / (time.perf_counter() - started), 1)}
+    Latencies count from when a request was due; ``server_cpu`` is what the service itself spent on one, in ms.
+    """
+    assert service.process is not None
+    server, url = psutil.Process(service.process.pid), httpx.URL(service.url)
+    query = f"?{httpx.QueryParams(days)}" if days else ""
+    asked = {
+        "host": url.host,
+        "port": url.port,
+        "paths": [f"/api/analyze/{ticker}{query}" for ticker in tickers],
+        "rate": RATE,
+        "seconds": seconds,
+    }
+    spent = sum(server.cpu_times()[:2])
+    client = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "finpipe_tests.benchmarks.steady_traffic"),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    said, _ = await client.communicate(json.dumps(asked).encode())
+    found = json.loads(said)
+    count = len(found["latencies"])
+    return {
+        **quantiles(found["latencies"]),
+        "per_s": round(count / found["took"], 1),
+        "server_cpu": round(1000 * (sum(server.cpu_times()[:2]) - spent) / count, 3),
+    }
 
 
 async def optimized(client: httpx.AsyncClient, asked: dict[str, Any]) -> tuple[float, bool]:

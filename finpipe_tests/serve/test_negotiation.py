@@ -11,7 +11,7 @@ from finpipe.serve.metrics import Metrics
 from finpipe.serve.negotiation import ARROW, JSON, MSGPACK, chosen_encoding, chosen_media, compressed
 from finpipe.serve.problems import ProblemError
 
-ALL = [JSON, MSGPACK, ARROW]
+ALL = (JSON, MSGPACK, ARROW)
 
 
 @pytest.mark.parametrize(
