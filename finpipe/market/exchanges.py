@@ -42,6 +42,21 @@ def exchange_sessions(exchange: str, start: dt.date, end: dt.date) -> NDArray[np
     return np.asarray(calendar.sessions_in_range(first, last).to_numpy(), dtype="datetime64[D]")
 
 
+def trading_hours(
+    exchange: str, start: dt.date, end: dt.date
+) -> list[tuple[dt.date, dt.datetime, dt.datetime]]:
+    """Sessions of an exchange from ``start`` to ``end``, both included, with the times (UTC) of open and close."""
+    calendar, first, last = _calendar(exchange, start, end)
+    return [
+        (
+            session.date(),
+            calendar.session_open(session).to_pydatetime(),
+            calendar.session_close(session).to_pydatetime(),
+        )
+        for session in calendar.sessions_in_range(first, last)
+    ]
+
+
 def latest_change(exchange: str, end: dt.date, now: dt.datetime) -> dt.datetime | None:
     """The last moment up to ``now`` at which a bar up to ``end`` may have changed in the ordinary course of trading.
 

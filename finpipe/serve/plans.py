@@ -13,27 +13,23 @@ from typing import Any
 
 import xxhash
 
-from finpipe.cache.entry import NEVER, Expiry
+from finpipe.cache.entry import Expiry
 from finpipe.cache.keys import request_key
 from finpipe.market.tickers import TickerGroup, group_names
 from finpipe.portfolio.market_data import (
     PriceSource,
     chosen_tickers,
     default_benchmark,
-    last_session,
     period,
     price_source,
 )
 from finpipe.portfolio.requests import AnalyzeRequest, BenchmarkRequest, HedgeRequest, Request
+from finpipe.serve.expiry import for_good, price_policy, soon
 from finpipe.serve.history_view import HistoryView, HistoryViews
 from finpipe.serve.problems import ProblemError
 from finpipe.settings import Settings
 
 EARLIEST = dt.date(1900, 1, 1)
-LIVE = 300.0
-"""Seconds for which an answer is fresh whose last bar still changes."""
-STALE = 1800.0
-"""Seconds after that in which it is shown while a new one is computed."""
 _REMEMBERED = 4096
 _FOR = 30.0
 
@@ -52,8 +48,6 @@ class Plan:
         Those whose prices matter, the benchmark's among them.
     source
         Where prices come from.
-    final
-        Whether no bar up to its end changes any more.
     about
         Digest of the question and of the group's members and sectors.
     """
@@ -62,7 +56,6 @@ class Plan:
     group: TickerGroup
     tickers: tuple[str, ...]
     source: PriceSource
-    final: bool
     about: str
 
 
@@ -124,24 +117,27 @@ class Plans:
         )
 
     def policy(self, plan: Plan) -> Callable[[float], Expiry]:
-        """Return until when an answer is right: for good if all its prices are final and were to be had, else minutes.
+        """Return until when an answer is right: as long as its prices are, or minutes if some were not to be had.
 
         New prices make a new key anyway.
         """
-
-        def expiry(as_of: float) -> Expiry:
-            settled = plan.final and self._is_up_to_date(plan)
-            return NEVER if settled else Expiry(as_of + LIVE, as_of + LIVE + STALE)
-
-        return expiry
-
-    def _is_up_to_date(self, plan: Plan) -> bool:
         if plan.source.first is not None:
-            return True
-        assert plan.asked.start is not None and plan.asked.end is not None  # noqa: S101, PT018 (they are filled in)
+            return for_good
+        assert plan.asked.end is not None  # noqa: S101 (it is filled in)
+        settled = price_policy(plan.tickers, plan.asked.end)
+        return lambda as_of: settled(as_of) if self._is_up_to_date(plan, as_of) else soon(as_of)
+
+    def _is_up_to_date(self, plan: Plan, now: float) -> bool:
+        """Whether the provider was asked for all prices of a plan since they last changed."""
+        start, end = plan.asked.start, plan.asked.end
+        assert start is not None and end is not None  # noqa: S101, PT018 (they are filled in)
         view, aside = self.view(plan.source), plan.source.quarantine.kept(dt.datetime.now(dt.UTC))
         return all(
-            ticker in aside or view.covers(ticker, plan.asked.start, plan.asked.end)
+            ticker in aside
+            or (
+                view.covers(ticker, start, end)
+                and price_policy((ticker,), end)(view.asked[ticker].fetched_at.timestamp()).fresh_until > now
+            )
             for ticker in plan.tickers
         )
 
@@ -193,13 +189,7 @@ class Plans:
             "sectors": dict(sorted(group.sectors.items())),
         }
         digest = xxhash.xxh3_128_hexdigest(json.dumps(about, sort_keys=True).encode())
-        final = source.first is not None or end <= last_session(tickers, dt.datetime.now(dt.UTC))
-        return Plan(dated, group, tickers, source, final, digest)
-
-
-def live_policy(*, final: bool) -> Callable[[float], Expiry]:
-    """Return the policy of bars: for good once they are final, else some minutes."""
-    return (lambda _: NEVER) if final else (lambda as_of: Expiry(as_of + LIVE, as_of + LIVE + STALE))
+        return Plan(dated, group, tickers, source, digest)
 
 
 def _tickers_of(asked: Any) -> tuple[str, ...] | None:  # noqa: ANN401 (each kind has its own)

@@ -6,7 +6,7 @@ import datetime as dt
 import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -14,10 +14,11 @@ import polars as pl
 from finpipe.cache.keys import request_key
 from finpipe.cache.lookup import Lookup
 from finpipe.cache.request import Absent, Failed, Loaded, Outcome, Request
-from finpipe.portfolio.market_data import PriceSource, last_session, price_source
+from finpipe.portfolio.market_data import PriceSource, price_source
+from finpipe.serve.expiry import for_good, price_policy
 from finpipe.serve.history_view import HistoryViews
 from finpipe.serve.negotiation import Content
-from finpipe.serve.plans import Plans, live_policy
+from finpipe.serve.plans import Plans
 from finpipe.serve.pool import Task, TaskError
 from finpipe.serve.problems import ProblemError
 from finpipe.settings import Settings
@@ -50,12 +51,10 @@ def price_request(wanted: Wanted, version: str) -> Request:
         Of the ticker's bars in the history (``HistoryView.version``): new or corrected bars make a new key, and a
         finished period's bars never expire.
     """
-    final = wanted.source.first is not None or wanted.end <= last_session(
-        (wanted.ticker,), dt.datetime.now(dt.UTC)
-    )
+    lasts = for_good if wanted.source.first is not None else price_policy((wanted.ticker,), wanted.end)
     about = {"ticker": wanted.ticker, "start": wanted.start, "end": wanted.end}
     key = request_key(KIND, about, data_version=f"{wanted.source.history.path} {version}")
-    return Request(key, wanted, live_policy(final=final))
+    return Request(key, wanted, lasts)
 
 
 class HistorySource:
@@ -67,7 +66,7 @@ class HistorySource:
         self._views = views
 
     def load(self, requests: Sequence[Request]) -> Mapping[str, Outcome]:
-        """Return tables of bars of those whose period the history covers."""
+        """Return tables of bars of those whose period the history covers, as of when they were fetched."""
         found: dict[str, Outcome] = {}
         for wanted, members in _together(requests).items():
             view = self._views.of(wanted.source.history)
@@ -76,7 +75,13 @@ class HistorySource:
             known = [key for key, ticker in members.items() if view.covers(ticker, start, end)]
             if known:
                 bars = view.bars([members[key] for key in known], wanted.start, wanted.end)
-                found |= _tables(bars, {key: members[key] for key in known}, "the history has no bars then")
+                tables = _tables(bars, {key: members[key] for key in known}, "the history has no bars then")
+                found |= {
+                    key: replace(outcome, as_of=view.asked[members[key]].fetched_at.timestamp())
+                    if isinstance(outcome, Loaded)
+                    else outcome
+                    for key, outcome in tables.items()
+                }
         return found
 
 
