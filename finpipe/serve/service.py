@@ -41,7 +41,7 @@ from finpipe.serve.pool import Task, WorkerPool
 from finpipe.serve.prices import HistorySource, PriceAnswers, ProviderSource
 from finpipe.serve.saved import Saved
 from finpipe.serve.usage import Usage
-from finpipe.serve.warming import Warming
+from finpipe.serve.warming import Warming, traded_groups
 from finpipe.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -298,7 +298,7 @@ class Service:
 
 def _sectors(settings: Settings) -> dict[str, str]:
     found: dict[str, str] = {}
-    for name in group_names(settings.groups):
+    for name in traded_groups(settings):
         try:
             found |= ticker_group(name, settings.groups).sectors
         except ValueError as error:

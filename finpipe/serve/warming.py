@@ -73,7 +73,7 @@ class Warming:
     def _round(self) -> None:
         self._usage.log.flush(all_sittings=False)
         self._usage.warm(self._usage.popular(POPULAR))
-        for group in self._groups():
+        for group in traded_groups(self._settings):
             for objective in OBJECTIVES:
                 if self._ending.is_set():
                     return
@@ -94,14 +94,6 @@ class Warming:
         except (ValueError, OSError, ProblemError) as error:
             log.info("the common portfolio of %s cannot be had: %s", group, error)
 
-    def _groups(self) -> list[str]:
-        demo = self._settings.provider == "demo" and self._settings.bars is None
-        return (
-            [DEMO_GROUP]
-            if demo
-            else [name for name in group_names(self._settings.groups) if name != DEMO_GROUP]
-        )
-
     def _is_local(self, plan: Plan) -> bool:
         if plan.source.name == "demo":
             return True
@@ -111,3 +103,10 @@ class Warming:
         end = min(asked.end, plan.source.last or asked.end)
         covered = sum(view.covers(ticker, start, end) for ticker in plan.tickers)
         return covered >= 0.95 * len(plan.tickers)
+
+
+def traded_groups(settings: Settings) -> list[str]:
+    """Return the groups whose prices the provider of the settings has: the demo market's own, or all but that."""
+    if settings.provider == "demo" and settings.bars is None:
+        return [DEMO_GROUP]
+    return [name for name in group_names(settings.groups) if name != DEMO_GROUP]

@@ -51,7 +51,15 @@ def test_an_application_in_this_process_ends_while_it_warms(tmp_path: Path) -> N
             app.router.lifespan_context(app),
             httpx.AsyncClient(transport=transport, base_url="http://localhost", timeout=60) as client,
         ):
-            return (await client.get("/api/analyze/TEC01")).status_code
+            status = (await client.get("/api/analyze/TEC01")).status_code
+            usage = app.state.service.usage
+            for _ in range(400):
+                if usage.state()["fetched"]:
+                    break
+                await asyncio.sleep(0.05)
+            assert usage.state()["fetched"]
+            assert usage.state()["failed"] == 0, "neighbours are tickers that this market has"
+            return status
 
     assert asyncio.run(asyncio.wait_for(use(), 60)) == 200
 
