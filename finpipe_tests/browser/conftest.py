@@ -40,7 +40,7 @@ def outside_requests() -> list[str]:
 
 @pytest.fixture
 def browser_page(browser: Browser, page_errors: list[str], outside_requests: list[str]) -> Iterator[Page]:
-    """A fresh page without cookies; a failing test leaves a screenshot and a trace, in its ``tmp_path`` if it has one."""
+    """A fresh page without cookies; a failing test leaves screenshot and trace, in its ``tmp_path`` if it has one."""
 
     def refuse(route: Route) -> None:
         outside_requests.append(route.request.url)
