@@ -22,6 +22,16 @@ from finpipe_tests.demo_home import (
 PROJECT = Path(__file__).resolve().parents[1]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Let no instance of another test stand in: Dagster keeps the last one at hand, and fixtures end out of turn."""
+    from dagster._core.storage.defs_state.base import _current_storage
+
+    storage = _current_storage.get()
+    if storage is not None and storage._instance_weakref() is None:
+        _current_storage.set(None)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _no_foreign_settings() -> Iterator[None]:
     """No test sees or touches the home of whoever runs the tests."""

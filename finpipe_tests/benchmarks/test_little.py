@@ -79,7 +79,7 @@ def test_the_share_of_a_cold_run_adds_up(tmp_path, demo_market, monkeypatch, cap
         monkeypatch.setattr(owner, name, getattr(owner, name))
     share = little.dagster_share(demo_market, tmp_path / "home", ["krx/universe"])
     assert share.steps == 4
-    assert 0 < share.domain_s + share.storage_s + share.recording_s < share.total_s
+    assert 0 < share.domain_s + share.storage_s < share.total_s
     assert 0 < share.overhead < 1
     little.show_share(share, Console(width=300))
-    assert f"Dagster and planning {share.overhead:.1%}" in capsys.readouterr().out
+    assert f"Dagster, planning and records {share.overhead:.1%}" in capsys.readouterr().out
