@@ -27,8 +27,8 @@ $(BIN)/.ready-dev: $(BIN)/.ready
 demo: $(BIN)/.ready ## run the main job on a synthetic market and show what comes out
 	$(BIN)/finpipe demo --home $(HOME_FOLDER)
 
-test: $(BIN)/.ready-dev ## run the tests
-	$(BIN)/python -m pytest -n 2
+test: $(BIN)/.ready-dev ## run the tests; some wait for servers, so three share two cores
+	$(BIN)/python -m pytest -n 3
 
 lint: $(BIN)/.ready-dev ## check style, types and layers
 	$(BIN)/ruff check

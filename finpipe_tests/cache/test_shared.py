@@ -169,7 +169,10 @@ def test_no_request_fails_while_redis_is_killed_and_started_under_threads(server
                 time.sleep(0.01)
         over.set()
         assert all(future.result() >= 50 for future in running)
-    assert [step.after for step in cache.steps if step.after != "memory only"] == ["disk", "redis"] * 2
+    steps = [step.after for step in cache.steps if step.after != "memory only"]
+    # A request that was on its way when Redis died may fail after it is back, and step down once more.
+    assert steps == ["disk", "redis"] * (len(steps) // 2)
+    assert len(steps) >= 4
     cache.close()
 
 
