@@ -27,7 +27,7 @@ class Breaker:
             raise ValueError("a breaker trips after 1 failure or more and probes within a positive time")
         self._clock = clock
         self._trips_after, self._first_pause, self._longest_pause = trips_after, probe_every, probe_at_most
-        self._failures = 0
+        self._failures = self._closings = 0
         self._pause = probe_every
         self._probe_at: float | None = None
         self._lock = Lock()
@@ -36,6 +36,11 @@ class Breaker:
     def is_closed(self) -> bool:
         """Whether things work, as far as is known."""
         return self._probe_at is None
+
+    @property
+    def closings(self) -> int:
+        """How often it has closed again, so that a failure can be told from one of before."""
+        return self._closings
 
     def may_probe(self) -> bool:
         """Return whether the caller is the one to probe now; nobody else is told so until the next pause is over."""
@@ -51,12 +56,22 @@ class Breaker:
             return False
         with self._lock:
             closed = self._probe_at is not None
+            self._closings += closed
             self._failures, self._probe_at, self._pause = 0, None, self._first_pause
             return closed
 
-    def failed(self) -> bool:
-        """Take note of a failure and return whether it opened the breaker."""
+    def failed(self, asked_after: int | None = None) -> bool:
+        """Take note of a failure and return whether it opened the breaker.
+
+        Parameters
+        ----------
+        asked_after
+            ``closings`` when the question was asked: one that was on its way when things broke, and fails after they
+            have been found to work again, says nothing. None: it was asked just now.
+        """
         with self._lock:
+            if asked_after is not None and asked_after < self._closings:
+                return False
             self._failures += 1
             if self._probe_at is not None:
                 self._pause = min(self._pause * 2, self._longest_pause)

@@ -160,7 +160,7 @@ class SharedCache:
     def _try(
         self, guarded: _Guarded, question: Callable[[Store], _Answer], *, writes: bool = False
     ) -> tuple[bool, _Answer | None]:
-        name = guarded.store.name
+        name, closings = guarded.store.name, guarded.breaker.closings
         try:
             answer = question(guarded.store)
         except StoreFullError as error:
@@ -171,7 +171,7 @@ class SharedCache:
             return True, None
         except StoreError as error:
             guarded.errors += 1
-            if guarded.breaker.failed():
+            if guarded.breaker.failed(closings):
                 self._step(str(error))
             return False, None
         if writes and guarded.full:
