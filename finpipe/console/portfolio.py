@@ -163,7 +163,7 @@ def show_benchmark(found: BenchmarkResult) -> None:
     dates = found.timeline["date"]
     table = _table(
         f"bought on {dates[0]} and held to {dates[-1]}",
-        ["", "start", "end", "total return", "a year", "volatility", "Sharpe", "deepest fall"],
+        ["", "start", "end", "return", "a year", "volatility", "Sharpe", "drawdown"],
         text=("",),
     )
     for name, line in found.summary.items():

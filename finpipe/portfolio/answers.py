@@ -146,7 +146,7 @@ def answer_analyze(
     from finpipe.portfolio.analysis import analyze
 
     work = _Work(request, settings, now, progress, update)
-    market, level = work.bars((request.ticker,), request.benchmark)
+    market, level = work.bars((request.ticker,))
     if request.ticker in market.failures:
         raise ProblemError(
             f"there is nothing to analyse of {request.ticker}: {market.failures[request.ticker]}"
@@ -175,7 +175,7 @@ def answer_hedge(
     from finpipe.portfolio.returns import simple_returns
 
     work = _Work(request, settings, now, progress, update)
-    market, _ = work.bars((request.first, request.second), None, compared=False)
+    market, _ = work.bars((request.first, request.second))
     for ticker, reason in market.failures.items():
         raise ProblemError(f"there are no prices of {ticker} to compare: {reason}")
     with as_problem():
@@ -200,7 +200,7 @@ def answer_benchmark(
     if not request.weights:
         raise ProblemError("the portfolio has no weights: give ticker to weight, e.g. AAPL 0.6 and MSFT 0.4")
     work = _Work(request, settings, now, progress, update)
-    market, level = work.bars(tuple(sorted(request.weights)), request.benchmark)
+    market, level = work.bars(tuple(sorted(request.weights)))
     held = sorted(request.weights.keys() - market.failures.keys())
     if not held:
         ticker, reason = next(iter(market.failures.items()))
@@ -290,12 +290,11 @@ class _Work:
         """The request with its days filled in."""
         return request.model_copy(update={"start": self.days[0], "end": self.days[1]})
 
-    def bars(
-        self, tickers: Sequence[str], benchmark: str | None, *, compared: bool = True
-    ) -> tuple[MarketBars, str | None]:
+    def bars(self, tickers: Sequence[str]) -> tuple[MarketBars, str | None]:
         """Bars of tickers and of what they are compared with, and the name of that, if there are bars of it."""
-        index = benchmark or default_benchmark(self.source, getattr(self.request, "group", None), tickers)
-        index = index if compared else None
+        benchmark, index = getattr(self.request, "benchmark", None), None
+        if "benchmark" in type(self.request).model_fields:
+            index = benchmark or default_benchmark(self.source, getattr(self.request, "group", None), tickers)
         wanted = dict.fromkeys((*tickers, *([index] if index else [])))
         with self.timed("prices"):
             found = market_bars(
@@ -329,7 +328,7 @@ class _Work:
             raise ProblemError(
                 f"there are views on {', '.join(strange)}, which are not among the tickers asked for"
             )
-        market, index = self.bars(tickers, getattr(request, "benchmark", None))
+        market, index = self.bars(tickers)
         if set(tickers) <= market.failures.keys():
             reasons = list(dict.fromkeys(market.failures.values()))
             raise ProblemError(
