@@ -84,7 +84,7 @@ def code_version() -> str:
     for package in _COMPUTING:
         for part in sorted(_sources(resources.files(package)), key=str):
             found.update(part.read_bytes())
-    for name in ("polars", "numpy", "scipy", "clarabel", "skfolio", "statsforecast"):
+    for name in ("polars", "numpy", "scipy", "numba", "clarabel", "statsforecast"):
         found.update(f"{name}={metadata.version(name)}".encode())
     return found.hexdigest()
 
