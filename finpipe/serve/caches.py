@@ -21,7 +21,9 @@ from finpipe.cache.traffic import Traffic
 from finpipe.settings import Settings
 
 MEBIBYTE = 1 << 20
-_COMPUTING = ("finpipe.portfolio", "finpipe.market", "finpipe.serve")
+COMPUTING = ("finpipe.portfolio", "finpipe.market", "finpipe.serve")
+LIBRARIES = ("polars", "numpy", "scipy", "numba", "clarabel", "statsforecast")
+"""What results depend on: a change of the text of these packages, or of these versions, makes them anew."""
 
 
 class _Common(TypedDict):
@@ -81,10 +83,10 @@ class Caches:
 def code_version() -> str:
     """Return the version of all code that results depend on: its text, and the versions of what it stands on."""
     found = hashlib.blake2b(digest_size=8)
-    for package in _COMPUTING:
+    for package in COMPUTING:
         for part in sorted(_sources(resources.files(package)), key=str):
             found.update(part.read_bytes())
-    for name in ("polars", "numpy", "scipy", "numba", "clarabel", "statsforecast"):
+    for name in LIBRARIES:
         found.update(f"{name}={metadata.version(name)}".encode())
     return found.hexdigest()
 
