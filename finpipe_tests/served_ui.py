@@ -8,16 +8,13 @@ import os
 import signal
 import socket
 import subprocess
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from finpipe_tests.demo_home import DemoHome, command, environment
-
-PATIENCE_S = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +67,3 @@ def serving(own: DemoHome, log: Path) -> Iterator[ServedUi]:
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    """Wait for ``condition``."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {PATIENCE_S} s in vain for {what}"
-        time.sleep(0.5)

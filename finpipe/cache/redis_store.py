@@ -23,7 +23,7 @@ class RedisStore:
     clock
         Seconds since 1970.
     timeout
-        Seconds for connecting and for each answer.
+        Seconds for connecting and for each answer; ``?socket_timeout=2`` in ``url`` comes first.
     """
 
     name = "redis"

@@ -13,7 +13,8 @@ from playwright.sync_api import Locator, Page, expect
 
 from finpipe.orchestration.home import open_instance
 from finpipe_tests.demo_home import DemoHome, finpipe
-from finpipe_tests.served_ui import ServedUi, serving, until
+from finpipe_tests.served_ui import ServedUi, serving
+from finpipe_tests.waiting import until
 
 STUDY, PRESET = "quick-h21", "quick"
 FIRST_TRIED, ASKED = "2024", ("2022", "2023")
@@ -30,7 +31,7 @@ def ui(demo_home: DemoHome, tmp_path: Path) -> Iterator[ServedUi]:
     with serving(own, tmp_path / "ui.log") as served:
         years = f"{FIRST_TRIED}-{FIRST_TRIED}"
         finpipe("backfill", "--preset", PRESET, "--years", years, "--home", own.home, FINPIPE_WORKERS="1")
-        until(served.answers, "the UI")
+        until(served.answers, "the UI", every=0.5)
         yield served
 
 
@@ -45,7 +46,7 @@ def test_a_backfill_of_two_test_years_launched_by_hand_turns_green(browser_page,
     _see_green(browser_page)
 
     assert _materialized(ui) == {asset: found | MADE for asset, found in before.items()}
-    until(lambda: {status for _, status in _backfilled(ui)} == {"SUCCESS"}, "the runs to end")
+    until(lambda: {status for _, status in _backfilled(ui)} == {"SUCCESS"}, "the runs to end", every=0.5)
     assert sorted(_backfilled(ui)) == [(partition, "SUCCESS") for partition in sorted(MADE)]
     again = finpipe("backfill", "--preset", PRESET, "--years", "2022-2024", "--home", ui.own.home, "--json")
     assert json.loads(again.stdout.splitlines()[-1])["materialized"] == [], (

@@ -19,7 +19,7 @@ from finpipe_tests.serve.process import ServiceProcess
 
 TICKER, OTHER = "ENE01", "TEC01"
 KEPT = "kept-one"
-PATIENCE_MS = 15_000
+PATIENCE_MS = 60_000
 VIOLATIONS = """
 addEventListener("securitypolicyviolation", event => {
   console.error(`refused by the policy: ${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}`);

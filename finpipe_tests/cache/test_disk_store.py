@@ -84,7 +84,7 @@ def test_two_processes_share_one_folder_and_its_budget(tmp_path):
     code = """
 import sys, time, random, pathlib
 from finpipe.cache.disk_store import DiskStore
-store = DiskStore(pathlib.Path(sys.argv[1]), time.time, 50_000, wait=20.0)
+store = DiskStore(pathlib.Path(sys.argv[1]), time.time, 50_000, wait=200.0)
 rng = random.Random(int(sys.argv[2]))
 for _ in range(300):
     number = rng.randrange(40)
@@ -101,7 +101,7 @@ store.close()
         subprocess.Popen([sys.executable, "-c", code, tmp_path, str(seed)], stderr=subprocess.PIPE, text=True)
         for seed in (1, 2)
     ]
-    said = [worker.communicate(timeout=60)[1] for worker in workers]
+    said = [worker.communicate(timeout=280)[1] for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0], said
     state = DiskStore(tmp_path, VirtualClock(), 50_000).state()
     assert 0 < (state.bytes or 0) <= 50_000

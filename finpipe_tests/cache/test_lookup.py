@@ -22,6 +22,7 @@ from finpipe.cache.results import ComputedSource, ResultsCache
 from finpipe.cache.shared import SharedCache
 from finpipe_tests.cache.clock import InlineExecutor, VirtualClock
 from finpipe_tests.cache.values import entry, table
+from finpipe_tests.waiting import until
 
 
 @dataclass
@@ -41,7 +42,7 @@ class Shop:
             self.calls += 1
             self.asked += [request.key for request in requests]
         if self.gate is not None:
-            assert self.gate.wait(20)
+            assert self.gate.wait(200)
         if self.trouble is not None:
             raise self.trouble
         return {request.key: self.stock[request.key] for request in requests if request.key in self.stock}
@@ -121,14 +122,20 @@ def test_many_threads_over_many_keys_compute_each_once():
     assert sorted(provider.asked) == sorted(keys)
 
 
-def test_an_error_goes_to_all_who_wait_and_is_not_kept():
+def test_an_error_goes_to_all_who_wait_and_is_not_kept(monkeypatch):
     provider = Shop(trouble=ConnectionError("no line"), gate=Event())
     lookup = make(VirtualClock(), provider)
+    board, boarded = lookup._flights.board, []
+
+    def counted(keys):
+        found = board(keys)
+        boarded.append(found)
+        return found
+
+    monkeypatch.setattr(lookup._flights, "board", counted)
     with ThreadPoolExecutor(4) as pool:
         found = [pool.submit(lookup.get, Request("a")) for _ in range(4)]
-        while provider.calls == 0 or len(lookup._flights._under_way) == 0:
-            time.sleep(0.001)
-        time.sleep(0.05)
+        until(lambda: len(boarded) == 4, "all who ask")
         provider.gate.set()
         answers = [future.result() for future in found]
     for answer in answers:

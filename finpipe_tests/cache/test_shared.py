@@ -106,7 +106,7 @@ def test_redis_keeps_values_as_long_as_they_may_be_used(server):
 def test_redis_dies_in_mid_traffic_and_comes_back(server, tmp_path, caplog):
     caplog.set_level(logging.WARNING)
     clock = VirtualClock()
-    cache = open_shared_cache(tmp_path, clock, redis_url=server.url)
+    cache = open_shared_cache(tmp_path, clock, redis_url=server.patient_url)
 
     def traffic(first: int) -> int:
         hits = 0
@@ -143,7 +143,7 @@ def test_no_request_fails_while_redis_is_killed_and_started_under_threads(server
     def breaker(clock):
         return Breaker(clock, probe_every=0.02, probe_at_most=0.05)
 
-    stores = [RedisStore(server.url, time.time), DiskStore(tmp_path, time.time)]
+    stores = [RedisStore(server.patient_url, time.time), DiskStore(tmp_path, time.time)]
     cache = SharedCache(stores, time.time, breaker=breaker)
     over = Event()
 

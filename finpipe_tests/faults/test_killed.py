@@ -87,9 +87,9 @@ def test_a_backfill_with_four_years_in_flight(own_home, undisturbed):
     moments = random.Random(20_240_103)
     home, old = own_home.home, contents(own_home.home)
     forced = (*BACKFILL, "--force")
-    for lines, until, alone in ((1, "krx/test_window[2024]", False), (1, "", True), (2, "", False)):
+    for lines, word, alone in ((1, "krx/test_window[2024]", False), (1, "", True), (2, "", False)):
         process = start(*forced, "--home", home, **CHANGED)
-        assert kill_after(process, lines, moments.uniform(0.0, 0.5), alone=alone, until=until), (
+        assert kill_after(process, lines, moments.uniform(0.0, 0.5), alone=alone, word=word), (
             "it was not at work"
         )
         assert_each_is_old_or_new(contents(home), old, undisturbed)

@@ -16,6 +16,8 @@ from finpipe.orchestration.result_tables import ResultTables
 from finpipe.orchestration.versions import content_hash, text_hash
 from finpipe.settings import load_settings
 from finpipe_tests.demo_home import command, environment
+from finpipe_tests.processes import living
+from finpipe_tests.waiting import until
 
 TABLES = ("backtest", "trades", "holdings", "capacity", "backtest_notes", "performance", "picks")
 
@@ -34,7 +36,7 @@ def start(*arguments: object, **variables: str) -> subprocess.Popen[str]:
 
 
 def kill_after(
-    process: subprocess.Popen[str], lines: int, seconds: float, *, alone: bool = False, until: str = ""
+    process: subprocess.Popen[str], lines: int, seconds: float, *, alone: bool = False, word: str = ""
 ) -> bool:
     """Kill a command when it has said so many lines and a word and time has gone by; tell whether it was at work.
 
@@ -42,27 +44,16 @@ def kill_after(
     """
     assert process.stderr is not None
     said = [process.stderr.readline() for _ in range(lines)]
-    while said and said[-1] and until not in said[-1]:
+    while said and said[-1] and word not in said[-1]:
         said.append(process.stderr.readline())
     time.sleep(seconds)
     at_work = process.poll() is None
     if at_work:
         (os.kill if alone else os.killpg)(process.pid, signal.SIGKILL)
-    process.wait(timeout=30)
-    deadline = time.monotonic() + 20
-    while (left := living(process.pid)) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not left, f"processes outlive the command: {left}"
+    process.wait(timeout=200)
+    until(lambda: not living(process.pid), "the end of a command's workers")
     process.stderr.close()
     return at_work
-
-
-def living(session: int) -> list[str]:
-    """Return the processes of a session that are not mere zombies."""
-    found = subprocess.run(
-        ["ps", "-o", "stat=,args=", "-s", str(session)], capture_output=True, text=True, check=False
-    )
-    return [line for line in found.stdout.splitlines() if not line.startswith("Z")]
 
 
 def contents(home: Path, store: Path | None = None) -> dict[str, str]:

@@ -79,7 +79,7 @@ def test_a_kind_that_does_not_exist_is_a_sentence(cache):
 
 def test_a_redis_that_is_down_is_told(cache, monkeypatch):
     server = RedisServer()
-    monkeypatch.setenv("FINPIPE_REDIS_URL", server.url)
+    monkeypatch.setenv("FINPIPE_REDIS_URL", server.patient_url)
     try:
         server.start()
         found = shown(cache("status", "--json"))

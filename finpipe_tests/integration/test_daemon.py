@@ -3,16 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import socket
-import subprocess
-import time
-import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,30 +13,17 @@ import pytest
 
 from finpipe.orchestration.home import open_instance
 from finpipe.orchestration.sources import observe
-from finpipe_tests.demo_home import VARIANT, DemoHome, command, environment, finpipe
+from finpipe_tests.demo_home import VARIANT, DemoHome, finpipe
 from finpipe_tests.market.sample_database import execute
+from finpipe_tests.served_ui import ServedUi, serving
+from finpipe_tests.waiting import until
 
 LOCATION = {"repositoryName": "__repository__", "repositoryLocationName": "finpipe.definitions"}
 SENSOR = {"sensorName": "database_changed", **LOCATION}
-PATIENCE_S = 200
-FINISHED = {"SUCCESS", "FAILURE", "CANCELED"}
 
 
-@dataclass
-class Ui:
-    """A served home."""
-
-    own: DemoHome
-    url: str
-
-    def ask(self, query: str, **variables: Any) -> dict[str, Any]:
-        """Send a GraphQL query and return its data."""
-        body = json.dumps({"query": query, "variables": variables}).encode()
-        request = urllib.request.Request(self.url, body, {"Content-Type": "application/json"})  # noqa: S310 our own
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
-            found: dict[str, Any] = json.load(answer)
-        assert "errors" not in found, found
-        return found["data"]
+class Ui(ServedUi):
+    """A served home, and what is asked of it."""
 
     def runs(self, **tags: str) -> list[dict[str, Any]]:
         """Return the runs that have these tags (_ for /), the last one first."""
@@ -78,48 +58,14 @@ class Ui:
         return found
 
 
-def until(condition: Callable[[], bool], what: str) -> None:
-    """Wait for ``condition``."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {PATIENCE_S} s in vain for {what}"
-        time.sleep(0.5)
-
-
 @pytest.fixture
 def ui(demo_home: DemoHome, tmp_path: Path) -> Iterator[Ui]:
     own = demo_home.copy_with_database(tmp_path)
     with open_instance(own.settings()) as instance:
         observe(own.settings(), instance)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with (tmp_path / "ui.log").open("w") as log:
-        process = subprocess.Popen(
-            command("ui", "--home", own.home, "--port", port),
-            env=environment({}),
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-        try:
-            served = Ui(own, f"http://127.0.0.1:{port}/graphql")
-            until(lambda: _answers(served), "the UI")
-            yield served
-        finally:
-            os.killpg(process.pid, signal.SIGINT)
-            try:
-                process.wait(30)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-
-
-def _answers(ui: Ui) -> bool:
-    try:
-        return bool(ui.ask("{repositoriesOrError {... on RepositoryConnection {nodes {name}}}}"))
-    except (OSError, AssertionError, KeyError):
-        return False
+    with serving(own, tmp_path / "ui.log") as served:
+        until(served.answers, "the UI", every=0.5)
+        yield Ui(own, served.url)
 
 
 def _at_rest(ui: Ui, times: int) -> bool:
@@ -161,7 +107,11 @@ def test_a_backfill_trains_years_and_the_sensor_follows_new_data(ui):
     )
     backfill = launched["launchPartitionBackfill"]["backfillId"]
     done = ["SUCCESS"] * 3
-    until(lambda: [run["status"] for run in ui.runs(dagster_backfill=backfill)] == done, "the backfill")
+    until(
+        lambda: [run["status"] for run in ui.runs(dagster_backfill=backfill)] == done,
+        "the backfill",
+        every=0.5,
+    )
     assert {path: path.read_bytes() for path in lost} == content, "made again, and the same"
     assert {path: path.stat().st_mtime_ns for path in done_before} == done_before, (
         "the year that was done is skipped"
@@ -172,7 +122,7 @@ def test_a_backfill_trains_years_and_the_sensor_follows_new_data(ui):
 
     start = "mutation ($sensor: SensorSelector!) {startSensor(sensorSelector: $sensor) {__typename}}"
     ui.ask(start, sensor=SENSOR)
-    until(lambda: _at_rest(ui, 1), "the first tick")
+    until(lambda: _at_rest(ui, 1), "the first tick", every=0.5)
     assert not _followed(ui), "everything is up to date"
 
     no_feature_reads_it = "index_code = 'KOSDAQ_코스닥_대형주'"
@@ -180,7 +130,7 @@ def test_a_backfill_trains_years_and_the_sensor_follows_new_data(ui):
         ui.own.database,
         f"UPDATE index_daily_prices SET closing_index = 1.01 * closing_index WHERE {no_feature_reads_it}",
     )
-    until(lambda: _at_rest(ui, 2), "the sensor to come to rest")
+    until(lambda: _at_rest(ui, 2), "the sensor to come to rest", every=0.5)
     assert {run["status"] for run in _followed(ui)} == {"SUCCESS"}
     asked = {"/".join(key["path"]) for run in _followed(ui) for key in run["assetSelection"]}
     assert asked >= {"krx/index_levels", "krx/macro_features", "krx/training_panel", "krx/performance"}

@@ -8,13 +8,14 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from finpipe_tests.demo_home import OWN_PRESETS, TEST_YEARS, command, environment, finpipe
+from finpipe_tests.processes import living
+from finpipe_tests.waiting import until
 
 BACKFILL = ("backfill", "--years", "2022-2024", "--preset", "quick", "--json")
 
@@ -34,14 +35,6 @@ def start(*arguments, **variables):
 
 def leftovers(home: Path) -> list[str]:
     return [str(path) for path in home.rglob("*") if path.name.endswith(".tmp")]
-
-
-def living(group: int) -> list[str]:
-    """Return the processes of a session that are not mere zombies."""
-    found = subprocess.run(
-        ["ps", "-o", "stat=,args=", "-s", str(group)], capture_output=True, text=True, check=False
-    )
-    return [line for line in found.stdout.splitlines() if not line.startswith("Z")]
 
 
 @pytest.mark.parametrize(
@@ -64,10 +57,7 @@ def test_ctrl_c_ends_everything_with_a_sentence_and_the_next_run_finishes(own_ho
     assert text.splitlines()[-1].startswith("interrupted; what was made is kept")
     assert leftovers(own_home.home) == []
     assert not (own_home.home / "run.json").exists()
-    deadline = time.monotonic() + 10
-    while living(process.pid) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert living(process.pid) == []
+    until(lambda: not living(process.pid), "the end of the workers")
 
     made_before = set(re.findall(r"✓ (\S+)", text))
     record = json.loads(finpipe(*BACKFILL, "--home", own_home.home).stdout.splitlines()[-1])
@@ -93,7 +83,7 @@ def test_two_runs_at_once_wait_for_each_other_and_are_right(own_home):
         "--json",
     )
     both = [start(*arguments, FINPIPE_WORKERS="1") for _ in range(2)]
-    ended = [process.communicate(timeout=200) for process in both]
+    ended = [process.communicate(timeout=280) for process in both]
     assert [process.returncode for process in both] == [0, 0], ended
     records = [json.loads(out.splitlines()[-1]) for out, _ in ended]
     made = [set(record["materialized"]) for record in records]
@@ -192,7 +182,7 @@ def test_a_program_that_forgets_its_main_guard_is_told(own_home, tmp_path):
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=280,
     )
     assert '`if __name__ == "__main__":`' in done.stderr
     assert "the worker process died" in done.stdout

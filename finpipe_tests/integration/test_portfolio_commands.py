@@ -247,7 +247,7 @@ def test_a_cold_command_loads_nothing_heavy(folder):
         capture_output=True,
         text=True,
         check=True,
-        timeout=120,
+        timeout=280,
     )
     *_, result, loaded = done.stdout.strip().splitlines()
     assert json.loads(result)["weights"]

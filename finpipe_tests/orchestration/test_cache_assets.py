@@ -192,7 +192,7 @@ def test_with_redis_the_mark_and_the_bars_are_there_and_a_restart_makes_the_asse
     server = RedisServer()
     server.start()
     try:
-        few.changes["redis_url"] = server.url
+        few.changes["redis_url"] = server.patient_url
         assert few.status(TIERS[0]).state == "missing"
         assert few.made(*TIERS) == {TIERS[0]}
         assert few.made(*TIERS) == set()

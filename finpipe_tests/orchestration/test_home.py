@@ -76,10 +76,10 @@ def test_a_damaged_record_of_runs_is_named_with_what_to_do(settings, file):
 
 def test_one_run_at_a_time_works_in_a_home(settings):
     told: list[str] = []
-    with hold(settings, 1.0) as holder:
+    with hold(settings, 3.0) as holder:
         begun = time.monotonic()
         with exclusive(settings, waiting=told.append):
-            assert holder.wait(timeout=10) == 0
+            assert holder.wait(timeout=200) == 0
             assert time.monotonic() - begun > 0.3
             assert json.loads((settings.home / "run.json").read_text("utf-8"))["pid"] == os.getpid()
     (sentence,) = told

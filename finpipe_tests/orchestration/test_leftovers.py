@@ -54,7 +54,6 @@ def dead():
 def alive():
     """The number of another process that is at work."""
     process = subprocess.Popen(["sleep", "60"])
-    time.sleep(0.05)
     yield process.pid
     process.kill()
     process.wait()

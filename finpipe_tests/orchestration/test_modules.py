@@ -15,11 +15,9 @@ NAME = "finpipe.market.schema"
 def kept(tmp_path, monkeypatch):
     """The file in which this process keeps what it finds; nothing has been found yet."""
     monkeypatch.setattr(modules, "_found", {})
-    modules.module.cache_clear()
+    modules.forget()
     yield tmp_path / "modules.json"
-    monkeypatch.undo()
-    modules.module.cache_clear()
-    modules.source_path.cache_clear()
+    modules.forget()
 
 
 def again(path):

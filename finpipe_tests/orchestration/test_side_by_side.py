@@ -11,13 +11,15 @@ import pytest
 
 from finpipe.orchestration import side_by_side
 from finpipe.orchestration.side_by_side import completed
+from finpipe_tests.processes import living
+from finpipe_tests.waiting import until
 
 COMMAND = """
 import time
 from finpipe.orchestration import side_by_side
 if __name__ == "__main__":
     side_by_side.PRELOAD = []
-    list(side_by_side.completed(time.sleep, [60.0, 60.1], 2, lambda task: print(task, flush=True)))
+    list(side_by_side.completed(time.sleep, [900.0, 900.1], 2, lambda task: print(task, flush=True)))
 """
 
 
@@ -104,26 +106,15 @@ def test_a_command_that_is_killed_takes_its_workers_with_it(tmp_path):
         assert command.stdout is not None
         for _ in range(2):
             command.stdout.readline()
-        until(lambda: len(forked(command.pid)) == 3)  # the fork server is one of them
+        until(lambda: len(forked(command.pid)) == 3, "the fork server and two workers")
         command.kill()
         command.wait()
-        until(lambda: not forked(command.pid))
+        until(lambda: not forked(command.pid), "their end")
 
 
 def forked(session: int) -> list[str]:
     """Return the fork server of a session and its workers, as far as they live."""
-    found = subprocess.run(
-        ["ps", "-o", "stat=,pid=,args=", "-s", str(session)], capture_output=True, text=True, check=False
-    )
-    return [line for line in found.stdout.splitlines() if "forkserver" in line and not line.startswith("Z")]
-
-
-def until(condition) -> None:
-    """Wait for a condition."""
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    return [line for line in living(session) if "forkserver" in line]
 
 
 def test_an_interrupt_while_a_worker_starts_counts_when_it_has_started():

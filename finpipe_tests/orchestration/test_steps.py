@@ -178,7 +178,7 @@ def test_a_run_of_the_ui_goes_on_when_the_command_is_done(toy):
 
     def command() -> None:
         with exclusive(toy.settings, waiting=print):
-            finished.wait(10)
+            finished.wait(200)
 
     thread = threading.Thread(target=command)
     thread.start()

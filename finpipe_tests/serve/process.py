@@ -6,12 +6,13 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import httpx
+
+from finpipe_tests.waiting import PATIENCE_S, until
 
 COMMAND = (sys.executable, "-c", "from finpipe.cli import main; main()", "serve")
 
@@ -46,11 +47,12 @@ class ServiceProcess:
         said = self.process.stdout.readline()
         assert "serves http" in said, said + self.log.read_text()
         self.url = said.split()[2].rstrip("/")
-        for _ in range(600):
-            if httpx.get(f"{self.url}/api/health", headers=self.headers).json()["status"] != "starting":
-                return self
-            time.sleep(0.05)
-        raise RuntimeError("no worker gets warm: " + self.log.read_text())
+        until(self._is_warm, f"a warm worker; see {self.log}", every=0.05)
+        return self
+
+    def _is_warm(self) -> bool:
+        found = httpx.get(f"{self.url}/api/health", headers=self.headers).json()
+        return bool(found["status"] != "starting")
 
     @property
     def headers(self) -> dict[str, str]:
@@ -68,7 +70,7 @@ class ServiceProcess:
         if self.process is None:
             return 0
         self.process.terminate()
-        code = self.process.wait(20)
+        code = self.process.wait(PATIENCE_S)
         assert self.process.stdout is not None
         self.process.stdout.close()
         self.process = None

@@ -6,7 +6,6 @@ import gzip
 import io
 import json
 import threading
-import time
 
 import msgpack
 import pyarrow as pa
@@ -14,6 +13,7 @@ import pytest
 
 from finpipe.portfolio import analyze, benchmark, frontier, hedge, optimize
 from finpipe.serve import models
+from finpipe_tests.waiting import PATIENCE_S, until
 
 DAYS = {"start": "2023-01-03", "end": "2025-06-30"}
 ARROW = "application/vnd.apache.arrow.stream"
@@ -96,15 +96,13 @@ def test_equal_jobs_are_computed_once_and_each_is_cancelled_alone(client):
     assert client.delete(f"/api/optimize/{first}").json()["state"] == "cancelled"
     assert client.get(f"/api/optimize/{second}").json()["state"] in {"waiting", "running"}
     replaced = client.get("/api/health").json()["workers"]["replaced"]
-    started = time.monotonic()
     assert client.delete(f"/api/optimize/{second}").json()["state"] == "cancelled"
-    for _ in range(200):
-        workers = client.get("/api/health").json()["workers"]
-        if workers["replaced"] > replaced and workers["busy"] == 0:
-            break
-        time.sleep(0.05)
-    assert workers["replaced"] == replaced + 1  # the process was ended, not waited for
-    assert time.monotonic() - started < 10
+
+    def workers():
+        return client.get("/api/health").json()["workers"]
+
+    until(lambda: workers()["replaced"] > replaced and workers()["busy"] == 0, "a new worker")
+    assert workers()["replaced"] == replaced + 1  # the process was ended, not waited for
     assert client.post("/api/optimize", json=asked).status_code == 202  # nothing of it was kept
     under_way = client.post("/api/optimize", json=asked).json()["id"]
     client.delete(f"/api/optimize/{under_way}")
@@ -121,9 +119,9 @@ def test_events_of_a_cancelled_job_end(client, service):
 
     thread = threading.Thread(target=follow)
     thread.start()
-    time.sleep(0.2)
+    until(lambda: seen, "the first event")
     client.delete(address)
-    thread.join(20)
+    thread.join(PATIENCE_S)
     assert not thread.is_alive()
     assert seen[-1] == "cancelled"
 
@@ -132,13 +130,14 @@ def test_an_infeasible_problem_fails_with_a_sentence(client):
     asked = {"tickers": ["TEC01", "TEC02", "TEC03"], "max_weight": 0.1, **DAYS}
     answer = client.post("/api/optimize", json=asked)
     assert answer.status_code == 202
-    for _ in range(200):
-        job = client.get(answer.headers["location"]).json()
-        if job["state"] == "failed":
-            break
-        time.sleep(0.05)
-    assert job["problem"]["status"] == 422
-    assert "weight" in job["problem"]["detail"]
+
+    def job():
+        return client.get(answer.headers["location"]).json()
+
+    until(lambda: job()["state"] not in {"waiting", "running"}, "the job's end")
+    assert job()["state"] == "failed"
+    assert job()["problem"]["status"] == 422
+    assert "weight" in job()["problem"]["detail"]
 
 
 def test_prices_come_as_json_msgpack_and_arrow_and_the_same(client):

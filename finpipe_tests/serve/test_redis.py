@@ -9,6 +9,7 @@ import pytest
 
 from finpipe_tests.cache.redis_server import RedisServer
 from finpipe_tests.serve.process import ServiceProcess
+from finpipe_tests.waiting import until
 
 DAYS = {"start": "2024-01-02", "end": "2025-06-30"}
 TICKERS = [f"{sector}{number:02}" for sector in ("TEC", "FIN", "HEA", "IND") for number in range(1, 7)]
@@ -22,26 +23,22 @@ def redis_server():
     server.close()
 
 
-def waited_for(client, wanted, seconds=20):
-    for _ in range(int(seconds / 0.1)):
-        if client.get("/api/health").json()["cache"] == wanted:
-            return True
-        time.sleep(0.1)
-    return False
+def wait_for_tier(client, wanted):
+    until(lambda: client.get("/api/health").json()["cache"] == wanted, wanted, every=0.1)
 
 
-def answered_more(statuses, count):
+def wait_for_answers(statuses, count):
     before = len(statuses)
-    for _ in range(200):
-        if len(statuses) >= before + count:
-            return True
-        time.sleep(0.05)
-    return False
+    until(lambda: len(statuses) >= before + count, f"{count} more answers")
 
 
 def test_traffic_survives_a_redis_that_dies_and_comes_back(tmp_path, redis_server):
     service = ServiceProcess(
-        tmp_path / "home", redis_url=redis_server.url, cache_memory=1, serve_warm=False, serve_rate=5000
+        tmp_path / "home",
+        redis_url=redis_server.patient_url,
+        cache_memory=1,
+        serve_warm=False,
+        serve_rate=5000,
     )
     service.start()
     statuses: list[int] = []
@@ -63,16 +60,16 @@ def test_traffic_survives_a_redis_that_dies_and_comes_back(tmp_path, redis_serve
             threads = [threading.Thread(target=ask, args=(number,)) for number in range(2)]
             for thread in threads:
                 thread.start()
-            assert answered_more(statuses, 10)
+            wait_for_answers(statuses, 10)
             redis_server.kill()
-            assert waited_for(client, "disk")
+            wait_for_tier(client, "disk")
             health = client.get("/api/health").json()
             assert health["status"] == "degraded"
             assert "disk in place of redis" in health["notices"][0]
-            assert answered_more(statuses, 10)
+            wait_for_answers(statuses, 10)
             redis_server.start()
-            assert waited_for(client, "redis")
-            assert answered_more(statuses, 10)
+            wait_for_tier(client, "redis")
+            wait_for_answers(statuses, 10)
             assert client.get("/api/health").json()["status"] == "ok"
             over.set()
             for thread in threads:

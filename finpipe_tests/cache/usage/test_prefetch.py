@@ -31,7 +31,7 @@ class Provider:
         for key in keys:
             if key in self.gates:
                 self.reached.set()
-                assert self.gates[key].wait(20)
+                assert self.gates[key].wait(200)
         return {key: Failed(OSError("no line")) if key == "bad" else Loaded([key]) for key in keys}
 
     @property
@@ -111,7 +111,7 @@ def test_it_never_begins_while_a_user_waits(clock, provider, lookup):
     provider.gates["user"] = Event()
     user = Thread(target=lookup.get, args=(Request("user"),))
     user.start()
-    assert provider.reached.wait(20)
+    assert provider.reached.wait(200)
     prefetcher.propose(requests("ab"))
     assert prefetcher.run_step() == 0
     prefetcher.start()
@@ -133,7 +133,7 @@ def test_a_user_is_not_held_up_by_a_prefetch_under_way(clock, provider, lookup):
     provider.gates["slow"] = Event()
     prefetcher.propose([Request("slow"), Request("later")])
     prefetcher.start()
-    assert provider.reached.wait(20)
+    assert provider.reached.wait(200)
     assert lookup.get(Request("user")).value == ["user"]
     joined = []
     user = Thread(target=lambda: joined.append(lookup.get(Request("slow")).value))
