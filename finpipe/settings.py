@@ -24,12 +24,20 @@ from pydantic_settings import (
 CONFIG_NAME = "finpipe.toml"
 RESULTS_NAME = "finpipe.duckdb"
 PortfolioObjective = Literal[
-    "max-sharpe", "min-volatility", "target-return", "target-volatility", "risk-parity", "hrp", "min-cvar"
+    "max-sharpe",
+    "min-volatility",
+    "target-return",
+    "target-volatility",
+    "risk-parity",
+    "hrp",
+    "min-cvar",
+    "max-diversification",
+    "herc",
 ]
 PortfolioForecast = Literal[
     "ensemble", "ets", "theta", "arima", "shrunk_mean", "equilibrium", "black_litterman", "prophet"
 ]
-PortfolioCovariance = Literal["sample", "ledoit-wolf", "oas", "exponential", "denoised"]
+PortfolioCovariance = Literal["sample", "ledoit-wolf", "oas", "exponential", "denoised", "gerber"]
 OPERATIONAL = frozenset(
     {
         *("home", "database", "store", "workers", "threads", "yahoo_mirror"),

@@ -76,7 +76,7 @@ def test_every_import_is_a_dependency_of_users(distributions):
 
 
 def test_an_import_of_what_only_tests_have_is_found(distributions):
-    assert undeclared("def f():\n    from skfolio.moments import LedoitWolf\n", distributions) == {"skfolio"}
+    assert undeclared("def f():\n    from cvxpy import Variable\n", distributions) == {"cvxpy"}
 
 
 def test_the_code_version_of_the_service_stands_on_dependencies():

@@ -48,7 +48,8 @@ def optimize(
     objective: Annotated[
         str | None,
         typer.Option(
-            help="max-sharpe, min-volatility, target-return, target-volatility, risk-parity, hrp or min-cvar.",
+            help="max-sharpe, min-volatility, target-return, target-volatility, risk-parity, hrp, min-cvar, "
+            "max-diversification or herc.",
             show_default="the setting",
         ),
     ] = None,

@@ -47,7 +47,9 @@ Forecast = Annotated[
 ]
 Covariance = Annotated[
     str | None,
-    typer.Option(help="sample, ledoit-wolf, oas, exponential or denoised.", show_default="the setting"),
+    typer.Option(
+        help="sample, ledoit-wolf, oas, exponential, denoised or gerber.", show_default="the setting"
+    ),
 ]
 MinWeight = Annotated[
     float | None, typer.Option(help="Least weight of a ticker, fraction.", show_default="0")

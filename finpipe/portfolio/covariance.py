@@ -1,4 +1,4 @@
-"""The annual covariance of simple returns: five estimators, missing days, and a result that is positive definite.
+"""The annual covariance of simple returns: six estimators, missing days, and a result that is positive definite.
 
 Missing days. A ticker that lacks days is completed from the principal components of the long histories, and what they
 leave unexplained of its variance is added to its own (:mod:`finpipe.portfolio.short_histories`). So a late listing
@@ -28,7 +28,7 @@ from finpipe.portfolio.definiteness import positive_definite
 from finpipe.portfolio.returns import TRADING_DAYS, Floats, Returns
 from finpipe.portfolio.short_histories import Completed, completed
 
-METHODS = ("ledoit-wolf", "sample", "oas", "exponential", "denoised")
+METHODS = ("ledoit-wolf", "sample", "oas", "exponential", "denoised", "gerber")
 DEFAULT_METHOD = "ledoit-wolf"
 HALF_LIFE = 126.0
 
@@ -104,7 +104,9 @@ def covariance(returns: Returns, method: str = DEFAULT_METHOD, *, half_life: flo
         ``sample``: divided by n - 1. ``ledoit-wolf``: shrunk towards a multiple of the identity as Ledoit and Wolf
         2004 derive, divided by n. ``oas``: the same target with the oracle approximating shrinkage, divided by n.
         ``exponential``: weights 2^(-age / half-life), around the weighted mean. ``denoised``: the eigenvalues of the
-        sample correlation below the Marchenko-Pastur edge become their mean, variances stay.
+        sample correlation below the Marchenko-Pastur edge become their mean, variances stay. ``gerber``: correlations
+        counted from joint moves beyond half a standard deviation, by skfolio
+        (:func:`finpipe.portfolio.skfolio_moments.gerber`).
     half_life
         Trading days after which a day counts half, for ``exponential``; half a year by default.
 
@@ -119,6 +121,21 @@ def covariance(returns: Returns, method: str = DEFAULT_METHOD, *, half_life: flo
         raise ValueError(f"the half-life is {half_life} days; it must be positive")
     _require_returns(returns)
     whole = completed(returns.values)
+    shrinkage = None
+    if method == "gerber":
+        from finpipe.portfolio.skfolio_moments import gerber
+
+        daily = gerber(whole)
+    else:
+        daily, shrinkage = _own(whole, method, half_life)
+    matrix, repairs = positive_definite(daily * TRADING_DAYS, returns.tickers)
+    return Covariance(
+        returns.tickers, matrix, method, shrinkage, (*_completion(whole, returns.tickers), *repairs)
+    )
+
+
+def _own(whole: Completed, method: str, half_life: float) -> tuple[Floats, float | None]:
+    """Daily covariance by one of our own estimators, and its shrinkage if it shrinks."""
     sample = _sample(whole, half_life if method == "exponential" else None)
     daily = _moments(sample, 1 if method in {"sample", "denoised"} else 0)
     shrinkage = None
@@ -129,10 +146,7 @@ def covariance(returns: Returns, method: str = DEFAULT_METHOD, *, half_life: flo
         level = float(np.trace(daily)) / len(daily)
         daily *= 1 - shrinkage
         daily[np.diag_indices_from(daily)] += shrinkage * level
-    matrix, repairs = positive_definite(daily * TRADING_DAYS, returns.tickers)
-    return Covariance(
-        returns.tickers, matrix, method, shrinkage, (*_completion(whole, returns.tickers), *repairs)
-    )
+    return daily, shrinkage
 
 
 def _require_returns(returns: Returns) -> None:

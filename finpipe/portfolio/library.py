@@ -74,7 +74,7 @@ class Moments(TypedDict, total=False):
     forecast
         Method of expected returns: ensemble, ets, theta, arima, shrunk_mean, equilibrium, black_litterman, prophet.
     covariance
-        sample, ledoit-wolf, oas, exponential or denoised.
+        sample, ledoit-wolf, oas, exponential, denoised or gerber.
     risk_free
         Fraction a year.
     views
@@ -125,7 +125,8 @@ def optimize(
         Either tickers in Yahoo's spelling, or the name of a group (sp500, dow30, nasdaq100, kospi200, demo, an own
         one) or the path of a .csv or .txt file of tickers.
     objective
-        max-sharpe, min-volatility, target-return, target-volatility, risk-parity, hrp or min-cvar.
+        max-sharpe, min-volatility, target-return, target-volatility, risk-parity, hrp, min-cvar,
+        max-diversification or herc.
     target_return, target_volatility
         Fractions a year; each stands for the objective of its name.
     current_weights, cost, max_turnover

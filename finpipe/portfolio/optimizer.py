@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from finpipe.portfolio import mean_variance
 from finpipe.portfolio.mean_variance import AT_MOST, Market
-from finpipe.portfolio.problem import Floats, Indices, InfeasibleError, Problem, ProblemError, check_moments
+from finpipe.portfolio.problem import (
+    WITHOUT_PROGRAM,
+    Floats,
+    Indices,
+    InfeasibleError,
+    Problem,
+    ProblemError,
+    check_moments,
+)
 from finpipe.portfolio.region import region
 
 TINY = 1e-6
@@ -42,7 +51,8 @@ class Solution:
         What was optimised. ``max-sharpe``: the ratio, with l2 in the risk. ``min-volatility`` and
         ``target-return``: w'(covariance + l2 I)w, for the former plus cost x turnover. ``target-volatility``:
         expected_return - l2 w'w. ``min-cvar``: the daily conditional value at risk plus l2 w'w and
-        cost x turnover. ``risk-parity`` and ``hrp``: the volatility.
+        cost x turnover. ``max-diversification``: the sum of weights times volatilities, over the portfolio's.
+        ``risk-parity``, ``hrp`` and ``herc``: the volatility.
     turnover, trading_cost
         sum(|w - current|) and its cost as a fraction of the whole; 0 without current weights.
     """
@@ -98,15 +108,17 @@ def optimal_weights(
     InfeasibleError
         Limits clash, or a target is out of reach; says which, with figures and what would work.
     """
-    if problem.objective in {"risk-parity", "hrp"}:
+    if problem.objective in WITHOUT_PROGRAM:
         return _by_rule(expected, covariance, problem, tickers)
     feasible = feasible_market(expected, covariance, problem, tickers, sectors)
-    solve = {
+    programs: Mapping[str, Callable[[Feasible], tuple[Floats, tuple[str, ...]]]] = {
         "max-sharpe": _max_sharpe,
         "min-volatility": _min_volatility,
         "target-return": _target_return,
         "target-volatility": _target_volatility,
-    }.get(problem.objective)
+        "max-diversification": partial(_max_diversification, tickers=tickers),
+    }
+    solve = programs.get(problem.objective)
     if solve is None:
         return _min_cvar(feasible, tickers, scenarios)
     weights, notices = solve(feasible)
@@ -165,6 +177,7 @@ def described(
             "min-volatility": regularised + problem.cost * turnover,
             "target-return": regularised,
             "target-volatility": net - problem.l2 * float(clean @ clean),
+            "max-diversification": _diversification(market, clean),
         }.get(problem.objective, volatility)
     return Solution(
         weights=clean,
@@ -206,7 +219,8 @@ def clean_weights(
         missing = 1.0 - clean.sum()
         room = (upper - clean) if missing > 0 else (clean - lower)
         room = np.where(clean == 0.0, 0.0, room)
-        if abs(missing) < 1e-16 or room.sum() < abs(missing):
+        # Where the names left fill their bounds exactly, rounding may put the room just below what is missing.
+        if abs(missing) < 1e-16 or room.sum() < abs(missing) * (1 - 1e-4):
             break
         clean = np.clip(clean + missing * room / room.sum(), lower, upper)
     if len(dropped) == 0:
@@ -296,6 +310,21 @@ def _min_cvar(feasible: Feasible, tickers: Sequence[str], scenarios: Floats | No
     return described(market, weights, (*market.region.notices, *notices), value)
 
 
+def _max_diversification(feasible: Feasible, tickers: Sequence[str]) -> tuple[Floats, tuple[str, ...]]:
+    from finpipe.portfolio.skfolio_weights import maximum_diversification
+
+    market, allowed = feasible.market, feasible.market.region
+    return maximum_diversification(
+        market.covariance, allowed.lower, allowed.upper, tickers, allowed.limits
+    ), ()
+
+
+def _diversification(market: Market, weights: Floats) -> float:
+    volatility = market.volatility_of(weights)
+    mean = float(weights @ np.sqrt(np.diag(market.covariance)))
+    return mean / volatility if volatility > 0 else np.nan
+
+
 def _by_rule(expected: Floats, covariance: Floats, problem: Problem, tickers: Sequence[str]) -> Solution:
     feasible = feasible_market(expected, covariance, problem, tickers)
     market = feasible.market
@@ -304,6 +333,10 @@ def _by_rule(expected: Floats, covariance: Floats, problem: Problem, tickers: Se
         from finpipe.portfolio.hierarchical import hierarchical_risk_parity
 
         rule: Callable[..., tuple[Floats, tuple[str, ...]]] = hierarchical_risk_parity
+    elif problem.objective == "herc":
+        from finpipe.portfolio.skfolio_weights import hierarchical_equal_risk
+
+        rule = hierarchical_equal_risk
     else:
         from finpipe.portfolio.risk_parity import risk_parity
 

@@ -18,11 +18,26 @@ Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 Objective = Literal[
-    "max-sharpe", "min-volatility", "target-return", "target-volatility", "risk-parity", "hrp", "min-cvar"
+    "max-sharpe",
+    "min-volatility",
+    "target-return",
+    "target-volatility",
+    "risk-parity",
+    "hrp",
+    "min-cvar",
+    "max-diversification",
+    "herc",
 ]
 OBJECTIVES: tuple[str, ...] = get_args(Objective)
-WITHOUT_PROGRAM = ("risk-parity", "hrp")
+WITHOUT_PROGRAM = ("risk-parity", "hrp", "herc")
 """Objectives that follow a rule instead of minimising over all feasible weights."""
+
+_BY_RULE = ("sector_limits", "l2", "cost", "max_turnover", "a negative min_weight")
+UNKNOWN_TO: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(WITHOUT_PROGRAM, _BY_RULE),
+    "max-diversification": ("l2", "cost", "max_turnover"),
+}
+"""What an objective cannot honour."""
 
 DEFAULT_MAX_WEIGHT = 0.2
 ROUNDING = 1e-9
@@ -57,7 +72,8 @@ class Problem:
     objective
         ``max-sharpe``, ``min-volatility``, ``target-return`` (least volatility that returns at least
         ``target_return``), ``target-volatility`` (highest return with at most ``target_volatility``),
-        ``risk-parity``, ``hrp`` (hierarchical risk parity), ``min-cvar``.
+        ``risk-parity``, ``hrp`` (hierarchical risk parity), ``min-cvar``, ``max-diversification`` (highest ratio of
+        the mean volatility of the names to that of the portfolio), ``herc`` (hierarchical equal risk contribution).
     risk_free
         Fraction per year; the Sharpe ratio is (expected return - risk_free) / volatility.
     target_return, target_volatility
@@ -130,8 +146,7 @@ class Problem:
             _require(
                 f"limit of sector {sector}", f"{least:g} to {most:g}", fits, "a least not above its most"
             )
-        if self.objective in WITHOUT_PROGRAM:
-            self._check_rule()
+        self._check_known()
 
     def sector_range(self, sector: str) -> tuple[float, float]:
         """Return the least and the most that ``sector`` may weigh; no limit is (-inf, inf)."""
@@ -151,7 +166,7 @@ class Problem:
         if value is not None:
             _require(name, value, bool(np.isfinite(value)), "a finite number")
 
-    def _check_rule(self) -> None:
+    def _check_known(self) -> None:
         given = {
             "sector_limits": bool(self.sector_limits),
             "l2": self.l2 > 0,
@@ -159,9 +174,11 @@ class Problem:
             "max_turnover": self.max_turnover is not None,
             "a negative min_weight": self.min_weight < 0,
         }
-        if names := [name for name, is_given in given.items() if is_given]:
+        unknown = UNKNOWN_TO.get(self.objective, ())
+        if names := [name for name in unknown if given[name]]:
+            does = "follows a rule" if self.objective in WITHOUT_PROGRAM else "maximises a ratio"
             raise ProblemError(
-                f"{self.objective} follows a rule that knows no {' and no '.join(names)}: "
+                f"{self.objective} {does} that knows no {' and no '.join(names)}: "
                 "leave that out, or choose min-volatility"
             )
 

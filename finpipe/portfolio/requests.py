@@ -19,7 +19,7 @@ from finpipe.portfolio.problem import Objective
 Forecast = Literal[
     "ensemble", "ets", "theta", "arima", "shrunk_mean", "equilibrium", "black_litterman", "prophet"
 ]
-CovarianceMethod = Literal["sample", "ledoit-wolf", "oas", "exponential", "denoised"]
+CovarianceMethod = Literal["sample", "ledoit-wolf", "oas", "exponential", "denoised", "gerber"]
 
 Ticker = Annotated[str, BeforeValidator(canonical_ticker)]
 Tickers = Annotated[tuple[str, ...], BeforeValidator(canonical_tickers)]

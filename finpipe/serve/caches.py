@@ -22,7 +22,7 @@ from finpipe.settings import Settings
 
 MEBIBYTE = 1 << 20
 COMPUTING = ("finpipe.portfolio", "finpipe.market", "finpipe.serve")
-LIBRARIES = ("polars", "numpy", "scipy", "numba", "clarabel", "statsforecast")
+LIBRARIES = ("polars", "numpy", "scipy", "numba", "clarabel", "statsforecast", "skfolio")
 """What results depend on: a change of the text of these packages, or of these versions, makes them anew."""
 
 

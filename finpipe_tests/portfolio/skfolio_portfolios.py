@@ -11,7 +11,13 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from skfolio import RiskMeasure
     from skfolio.distance import CovarianceDistance
-    from skfolio.optimization import HierarchicalRiskParity, MeanRisk, ObjectiveFunction, RiskBudgeting
+    from skfolio.optimization import (
+        HierarchicalEqualRiskContribution,
+        HierarchicalRiskParity,
+        MeanRisk,
+        ObjectiveFunction,
+        RiskBudgeting,
+    )
     from skfolio.prior import BasePrior, ReturnDistribution
 
 PRECISE = {"tol_gap_abs": 1e-9, "tol_gap_rel": 1e-9, "tol_feas": 1e-9}
@@ -64,6 +70,11 @@ def hierarchical(covariance, returns, **bounds):
 def hierarchical_of_returns(returns):
     """Weights of skfolio's ``HierarchicalRiskParity`` as it comes."""
     return _weights(HierarchicalRiskParity(), returns)
+
+
+def equal_risk_of_returns(returns, **bounds):
+    """Weights of skfolio's ``HierarchicalEqualRiskContribution`` as it comes."""
+    return _weights(HierarchicalEqualRiskContribution(**bounds), returns)
 
 
 def _weights(model, returns):

@@ -189,7 +189,10 @@ def test_random_problems_equal_cvxpy(seed, count, objective, most, l2, cost, pla
     assert abs(solution.weights.sum() - 1) < 1e-12
 
 
-@pytest.mark.parametrize("objective", ["max-sharpe", "min-volatility", "risk-parity", "hrp", "min-cvar"])
+@pytest.mark.parametrize(
+    "objective",
+    ["max-sharpe", "min-volatility", "risk-parity", "hrp", "min-cvar", "max-diversification", "herc"],
+)
 def test_weights_are_exactly_within_bounds_and_figures_fit_them(stocks, objective):
     problem = Problem(objective=objective, risk_free=0.02, max_weight=0.05)
     solution = solved(stocks, problem)
@@ -264,6 +267,14 @@ def test_cleaned_weights_sum_to_one_within_bounds(seed, count, noise):
     assert (clean <= upper).all()
     assert ((clean == 0) | (clean >= 1e-6 * 0.99)).all()
     assert np.abs(clean - weights).max() < count * (1e-6 + 4 * noise) + 1e-9
+
+
+def test_names_that_fill_their_bounds_exactly_are_filled_up():
+    for seed in range(50):
+        dust = 10 ** np.random.default_rng(seed).uniform(-12, -8, 5)
+        clean, _ = clean_weights(np.append(0.2 - dust, dust.sum()), np.zeros(6), np.full(6, 0.2))
+        assert abs(clean.sum() - 1) < 1e-12
+        assert clean.max() <= 0.2
 
 
 def test_a_name_twice_over_shares_the_weight_of_one(stocks):
@@ -350,7 +361,7 @@ def test_a_turnover_too_small_for_the_bounds_names_what_is_needed(stocks):
 
 
 def test_rules_still_check_tickers_and_figures():
-    for objective in ("risk-parity", "hrp"):
+    for objective in ("risk-parity", "hrp", "herc", "max-diversification"):
         with pytest.raises(ProblemError, match="at least two tickers"):
             optimal_weights(np.ones(1), np.eye(1), Problem(objective=objective), tickers=["A"])
 

@@ -52,6 +52,28 @@ def names(count):
         ),
         ({"objective": "risk-parity", "l2": 0.1}, "risk-parity follows a rule that knows no l2"),
         ({"objective": "hrp", "min_weight": -0.1}, "knows no a negative min_weight"),
+        (
+            {"objective": "herc", "sector_limits": {"Energy": 0.1}, "l2": 0.1},
+            "herc follows a rule that knows no sector_limits and no l2: leave that out, or choose min-volatility",
+        ),
+        ({"objective": "herc", "min_weight": -0.1}, "knows no a negative min_weight"),
+        (
+            {"objective": "max-diversification", "l2": 0.1},
+            "max-diversification maximises a ratio that knows no l2: leave that out, or choose min-volatility",
+        ),
+        (
+            {
+                "objective": "max-diversification",
+                "current_weights": {"A": 1.0},
+                "cost": 0.01,
+                "max_turnover": 0.5,
+            },
+            "knows no cost and no max_turnover",
+        ),
+        (
+            {"objective": "max-diversification", "target_return": 0.1},
+            "belongs to the objective target-return",
+        ),
     ],
 )
 def test_nonsense_is_refused_with_what_would_work(fields, sentence):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -10,9 +11,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from finpipe import settings as settings_module
-from finpipe.portfolio import problem
+from finpipe.portfolio import covariance, problem
 from finpipe.portfolio import requests as asked
 from finpipe.portfolio.forecast import METHODS
+from finpipe.portfolio.report import header
 from finpipe.portfolio.requests import (
     AnalyzeRequest,
     BenchmarkRequest,
@@ -29,8 +31,20 @@ def test_choices_of_settings_are_those_of_requests():
     assert get_args(settings_module.PortfolioObjective) == problem.OBJECTIVES
     assert get_args(settings_module.PortfolioForecast) == get_args(asked.Forecast) == METHODS
     assert get_args(settings_module.PortfolioCovariance) == get_args(asked.CovarianceMethod)
+    assert set(get_args(asked.CovarianceMethod)) == set(covariance.METHODS)
     for name in ("objective", "forecast", "covariance", "min_weight", "max_weight", "risk_free"):
         assert Settings.model_fields[name].default == OptimizeRequest.model_fields[name].default, name
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_the_page_and_the_report_offer_and_name_every_choice(language):
+    static = Path(settings_module.__file__).parent / "serve" / "page" / "static"
+    script = (static / "portfolio.js").read_text(encoding="utf-8")
+    words = json.loads((static / f"{language}.json").read_text(encoding="utf-8"))
+    assert set(header.OBJECTIVES) == set(problem.OBJECTIVES)
+    for kind, names in (("objective", problem.OBJECTIVES), ("covariance", covariance.METHODS)):
+        assert {key for key in words if key.startswith(f"{kind}.")} == {f"{kind}.{name}" for name in names}
+        assert all(f'"{name}"' in script for name in names)
 
 
 @given(st.permutations(TICKERS))

@@ -16,6 +16,8 @@ OBJECTIVES = {
     "risk-parity": "Risk parity",
     "hrp": "Hierarchical risk parity",
     "min-cvar": "Least conditional value at risk",
+    "max-diversification": "Highest diversification ratio",
+    "herc": "Hierarchical equal risk contribution",
 }
 
 FIRST_NOTICES = 4

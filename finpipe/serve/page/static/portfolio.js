@@ -8,9 +8,12 @@ import { Panel, problemCard } from "./panel.js";
 import { resultOf } from "./result.js";
 import { known, t } from "./words.js";
 
-const OBJECTIVES = ["max-sharpe", "min-volatility", "target-return", "target-volatility", "risk-parity", "hrp", "min-cvar"];
+const OBJECTIVES = [
+  ...["max-sharpe", "min-volatility", "target-return", "target-volatility"],
+  ...["risk-parity", "hrp", "min-cvar", "max-diversification", "herc"],
+];
 const FORECASTS = ["ensemble", "ets", "theta", "arima", "shrunk_mean", "equilibrium", "black_litterman", "prophet"];
-const COVARIANCES = ["ledoit-wolf", "sample", "oas", "exponential", "denoised"];
+const COVARIANCES = ["ledoit-wolf", "sample", "oas", "exponential", "denoised", "gerber"];
 const POINTS = 40;
 
 export function portfolioView() {
