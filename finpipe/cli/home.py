@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from finpipe.cli.options import Database, Home, Horizon, Json, Preset, Verify, open_workspace, print_json
 from finpipe.settings import load_settings
 
+if TYPE_CHECKING:
+    from finpipe.orchestration.planner import Status
+    from finpipe.orchestration.workspace import Workspace
+
 
 def status(
     home: Home = None,
     database: Database = None,
-    why: Annotated[str | None, typer.Option(help="Explain how this asset stands.")] = None,
+    why: Annotated[
+        str | None, typer.Option(help="Explain how this asset stands, or one partition: 'ASSET[PARTITION]'.")
+    ] = None,
     verify: Verify = False,
     as_json: Json = False,
 ) -> None:
@@ -24,6 +31,7 @@ def status(
     [dim]Examples:[/dim]
       finpipe status
       finpipe status --why krx/training_panel
+      finpipe status --why 'krx/yearly_ranker[2024|top_n-h21]'
       finpipe status --verify
     """
     from finpipe import console
@@ -31,8 +39,7 @@ def status(
     with open_workspace(load_settings(home=home, database=database)) as workspace:
         found = workspace.statuses(verify=verify)
         if why is not None:
-            workspace.graph.stage(why)
-            found = [item for item in found if why in item.stage.outputs]
+            found = _named(found, why, workspace)
         if as_json:
             print_json(console.status_records(found))
         elif why is not None:
@@ -41,6 +48,21 @@ def status(
             made = {key for status in found for key in status.stage.outputs}
             requested = [key for key in workspace.graph.by_key if key not in workspace.graph.usual_keys]
             console.show_status(found, [key for key in requested if key not in made])
+
+
+def _named(found: Sequence[Status], name: str, workspace: Workspace) -> list[Status]:
+    """Return the statuses of an asset, or of the partition in brackets behind it."""
+    from finpipe.orchestration.graph import UnknownAssetError
+
+    asset, bracket, partition = name.removesuffix("]").partition("[")
+    workspace.graph.stage(asset)
+    of_asset = [status for status in found if asset in status.stage.outputs]
+    chosen = [status for status in of_asset if not bracket or status.partition == partition]
+    if not chosen:
+        there = ", ".join(status.partition for status in of_asset if status.partition)
+        said = f"there are {there}" if there else "name it alone"
+        raise UnknownAssetError(f"{asset} has no partition {partition!r}; {said}")
+    return chosen
 
 
 def export(

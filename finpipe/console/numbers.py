@@ -21,6 +21,14 @@ def moment(seconds: float) -> str:
     return f"{dt.datetime.fromtimestamp(seconds, tz=dt.UTC).astimezone():%Y-%m-%d %H:%M}"
 
 
+def short_moment(seconds: float) -> str:
+    """Return a moment, in seconds since 1970, as local time if it is of today, else as date."""
+    import datetime as dt
+
+    local = dt.datetime.fromtimestamp(seconds, tz=dt.UTC).astimezone()
+    return f"{local:%H:%M}" if local.date() == dt.datetime.now().astimezone().date() else f"{local:%Y-%m-%d}"
+
+
 def span_of_years(years: Sequence[str]) -> str:
     """Return years as ``2015-2018, 2020``."""
     numbers = sorted(map(int, years))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.markup import escape
-from rich.table import Table
+from rich.padding import Padding
+from rich.text import Text
 
 from finpipe.console import terminal
-from finpipe.console.numbers import bytes_of, moment
+from finpipe.console.numbers import bytes_of, short_moment
 from finpipe.console.terminal import say
 
 if TYPE_CHECKING:
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 FEW = 2
 """Reasons in a line of the status; the rest is counted."""
+HEADINGS = ("asset", "state", "rows", "size", "took", "made")
+WORDS = 2
+"""The first so many columns are words, the others figures."""
+COLOURS = {"fresh": "green", "stale": "yellow", "missing": "red"}
 
 
 def status_records(statuses: Sequence[Status]) -> list[dict[str, Any]]:
@@ -42,35 +46,22 @@ def status_records(statuses: Sequence[Status]) -> list[dict[str, Any]]:
 
 
 def show_status(statuses: Sequence[Status], on_request: Sequence[str]) -> None:
-    """Print a table of every asset; partitions of one asset and state share a line.
+    """Print a line for every asset, with why beneath it; partitions of one asset and state share a line.
 
     Assets ``on_request`` are those that nobody has asked for yet.
     """
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in ("asset", "state", "why"):
-        table.add_column(heading, overflow="fold")
-    for heading in ("rows", "size", "seconds", "when"):
-        table.add_column(heading, justify="right")
-    records = status_records(statuses)
     groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
-    for record in records:
+    for record in status_records(statuses):
         checks = ", ".join(record["failed_checks"])
         why = "; ".join([*_few(record["reasons"]), *([f"failed check(s) {checks}"] if checks else [])])
         groups.setdefault((record["asset"], record["state"], why), []).append(record)
-    colours = {"fresh": "green", "stale": "yellow", "missing": "red"}
-    for (asset, state, why), found in groups.items():
-        partitions = [record["partition"] for record in found if record["partition"]]
-        name = asset if not partitions else escape(f"{asset}[{_span(partitions)}]")
-        table.add_row(
-            name,
-            f"[{colours[state]}]{state}[/]",
-            "" if state == "missing" and why == "never made" else escape(why),
-            _total(found, "rows", "{:,}"),
-            _size(found),
-            _total(found, "seconds", "{:.1f}"),
-            _when(found),
-        )
-    terminal.out.print(table)
+    lines = [HEADINGS, *(_cells(asset, state, found) for (asset, state, _), found in groups.items())]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    terminal.out.print(_line(lines[0], widths, "bold"))
+    for cells, (_, state, why) in zip(lines[1:], groups, strict=True):
+        terminal.out.print(_line(cells, widths))
+        if why and (state, why) != ("missing", "never made"):
+            terminal.out.print(Padding(Text(why, "dim"), (0, 0, 0, 4), expand=False))
     if on_request:
         names = " ".join(f"--only {key}" for key in on_request)
         say(f"made on request only: finpipe run {names}")
@@ -86,6 +77,30 @@ def show_reasons(statuses: Sequence[Status]) -> None:
         for key in status.stage.outputs:
             for check, finding in status.failed_checks(key).items():
                 terminal.out.print(f"  check {check} failed: {finding}", markup=False)
+
+
+def _cells(asset: str, state: str, found: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Return what the table says under ``HEADINGS`` of an asset, or of those of its partitions that stand alike."""
+    partitions = [record["partition"] for record in found if record["partition"]]
+    return (
+        f"{asset}[{_span(partitions)}]" if partitions else asset,
+        state,
+        _total(found, "rows", "{:,}"),
+        _size(found),
+        _total(found, "seconds", "{:.1f} s"),
+        _when(found),
+    )
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], style: str = "") -> Text:
+    """Return a line of the table; it is cut off, not folded, where the terminal is narrower."""
+    name, state, *figures = (
+        cell.ljust(width) if at < WORDS else cell.rjust(width)
+        for at, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    )
+    line = Text("  ".join([name, state, *figures]), style, no_wrap=True, overflow="ellipsis")
+    line.stylize(COLOURS.get(cells[1], ""), len(name) + 2, len(name) + 2 + len(state))
+    return line
 
 
 def _few(reasons: Sequence[str]) -> list[str]:
@@ -116,4 +131,4 @@ def _size(records: Sequence[Mapping[str, Any]]) -> str:
 
 def _when(records: Sequence[Mapping[str, Any]]) -> str:
     times = [record["materialized_at"] for record in records if record["materialized_at"]]
-    return moment(max(times)) if times else ""
+    return short_moment(max(times)) if times else ""

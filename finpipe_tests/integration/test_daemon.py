@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,19 @@ SENSOR = {"sensorName": "database_changed", **LOCATION}
 
 class Ui(ServedUi):
     """A served home, and what is asked of it."""
+
+    def backfill(self, job: str, partitions: Sequence[str]) -> str:
+        """Launch a backfill and return its name."""
+        launched = self.ask(
+            "mutation ($backfill: LaunchBackfillParams!) {launchPartitionBackfill(backfillParams: $backfill) {"
+            "... on LaunchBackfillSuccess {backfillId} ... on PythonError {message}}}",
+            backfill={
+                "selector": {"partitionSetName": f"{job}_partition_set", "repositorySelector": LOCATION},
+                "partitionNames": partitions,
+            },
+        )
+        name: str = launched["launchPartitionBackfill"]["backfillId"]
+        return name
 
     def runs(self, **tags: str) -> list[dict[str, Any]]:
         """Return the runs that have these tags (_ for /), the last one first."""
@@ -97,15 +110,8 @@ def test_a_backfill_trains_years_and_the_sensor_follows_new_data(ui):
     done_before = {path: path.stat().st_mtime_ns for path in _files_of(ui.own.home, 2024)}
     for path in lost:
         path.unlink()
-    launched = ui.ask(
-        "mutation ($backfill: LaunchBackfillParams!) {launchPartitionBackfill(backfillParams: $backfill) {"
-        "... on LaunchBackfillSuccess {backfillId} ... on PythonError {message}}}",
-        backfill={
-            "selector": {"partitionSetName": "walk_forward_partition_set", "repositorySelector": LOCATION},
-            "partitionNames": [f"{year}|{VARIANT}" for year in (2022, 2023, 2024)],
-        },
-    )
-    backfill = launched["launchPartitionBackfill"]["backfillId"]
+    backfill = ui.backfill("walk_forward", [f"{year}|{VARIANT}" for year in (2022, 2023, 2024)])
+    group = ui.backfill("portfolio", ["demo"])
     done = ["SUCCESS"] * 3
     until(
         lambda: [run["status"] for run in ui.runs(dagster_backfill=backfill)] == done,
@@ -113,6 +119,13 @@ def test_a_backfill_trains_years_and_the_sensor_follows_new_data(ui):
         every=0.5,
     )
     assert {path: path.read_bytes() for path in lost} == content, "made again, and the same"
+    until(
+        lambda: [run["status"] for run in ui.runs(dagster_backfill=group)] == ["SUCCESS"],
+        "a group",
+        every=0.5,
+    )
+    shown = finpipe("status", "--home", ui.own.home, "--why", "portfolio/report[demo]").stdout
+    assert "portfolio/report[demo] is fresh" in shown
     assert {path: path.stat().st_mtime_ns for path in done_before} == done_before, (
         "the year that was done is skipped"
     )

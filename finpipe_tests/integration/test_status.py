@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from finpipe.console import terminal
 from finpipe.orchestration.provenance import node_name
 from finpipe_tests.demo_home import TEST_YEARS, VARIANT
 
@@ -127,6 +128,26 @@ def test_why_explains_one_asset_in_words(demo_home, say, monkeypatch):
     monkeypatch.setenv("FINPIPE_MIN_PRICE", "2000")
     said = say("status", "--home", demo_home.home, "--why", "krx/universe")
     assert said.out.splitlines() == ["krx/universe is stale", "  setting min_price: 1000.0 → 2000.0"]
+
+
+def test_why_takes_a_partition_as_the_table_names_it(demo_home, say):
+    named = f"krx/yearly_ranker[2023|{VARIANT}]"
+    assert say("status", "--home", demo_home.home, "--why", named).out == f"{named} is fresh\n"
+    said = say("status", "--home", demo_home.home, "--why", "krx/yearly_ranker[1999]")
+    assert said.status == 1
+    assert "krx/yearly_ranker has no partition '1999'; there are 2022" in said.err
+    assert "name it alone" in say("status", "--home", demo_home.home, "--why", "krx/universe[2023]").err
+
+
+def test_lines_fit_80_columns_with_why_beneath(demo_home, say, monkeypatch):
+    monkeypatch.setattr(terminal.out, "_width", 80)
+    monkeypatch.setenv("FINPIPE_MIN_PRICE", "2000")
+    lines = say("status", "--home", demo_home.home).out.splitlines()
+    assert max(map(len, lines[:-1])) <= 80
+    (at,) = [number for number, line in enumerate(lines) if line.startswith("krx/universe ")]
+    assert lines[at].split()[:2] == ["krx/universe", "stale"]
+    assert lines[at + 1] == "    setting min_price: 1000.0 → 2000.0"
+    assert not any("setting" in line for line in lines[:at])
 
 
 def test_why_of_an_unknown_asset_names_those_that_there_are(demo_home, say):
