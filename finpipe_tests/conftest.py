@@ -23,6 +23,10 @@ from finpipe_tests.demo_home import (
 PROJECT = Path(__file__).resolve().parents[1]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kills", type=int, help="how often each of the kill tests kills a process")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup() -> None:
     """Let no instance of another test stand in: Dagster keeps the last one at hand, and fixtures end out of turn."""

@@ -1,4 +1,7 @@
-"""Killed at random moments: every asset is its old version or its new one, and the next run makes the rest."""
+"""Killed at random moments: every asset is its old version or its new one, and the next run makes the rest.
+
+``pytest finpipe_tests/faults/test_killed.py --kills 20`` does so more often than a test run has time for.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import cycle, islice
 
 import polars as pl
 import pytest
@@ -29,6 +33,8 @@ BACKFILL = ("backfill", "--preset", "quick", "--years", "2021-2024")
 CHANGED = {"FINPIPE_MIN_PRICE": "2000", "FINPIPE_TRAIN_YEARS": "2", "FINPIPE_WORKERS": "4"}
 """Settings that make the universe stale, and with it most of what follows; four years can be tested with them."""
 ROWS = 60_000
+KILLS = 2
+"""How often each test kills a process, unless told otherwise."""
 WRITER = f"""
 import sys
 import polars as pl
@@ -42,12 +48,18 @@ while True:
     print(version, flush=True)
 """
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(3000)
 
 
 def record(arguments, home):
     done = finpipe(*arguments, "--home", home, "--json", **CHANGED)
     return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture
+def kills(request):
+    """How often a process is killed; pytest knows the option only if this folder is named."""
+    return request.config.getoption("--kills", None) or KILLS
 
 
 @pytest.fixture(scope="module")
@@ -58,11 +70,11 @@ def undisturbed(demo_home, tmp_path_factory):
     return contents(home)
 
 
-def test_a_run_and_who_waits_for_it_goes_on(own_home, undisturbed):
+def test_a_run_and_who_waits_for_it_goes_on(own_home, undisturbed, kills):
     moments = random.Random(20_240_102)
     home, old = own_home.home, contents(own_home.home)
     killed = 0
-    for said in (1, 4):
+    for said in islice(cycle((1, 4)), kills):
         process = start(*RUN, "--home", home, **CHANGED)
         killed += kill_after(process, said, moments.uniform(0.0, 1.5))
         assert_each_is_old_or_new(contents(home), old, undisturbed)
@@ -83,11 +95,12 @@ def test_a_run_and_who_waits_for_it_goes_on(own_home, undisturbed):
     assert record(RUN, home)["materialized"] == []
 
 
-def test_a_backfill_with_four_years_in_flight(own_home, undisturbed):
+def test_a_backfill_with_four_years_in_flight(own_home, undisturbed, kills):
     moments = random.Random(20_240_103)
     home, old = own_home.home, contents(own_home.home)
     forced = (*BACKFILL, "--force")
-    for lines, word, alone in ((1, "krx/test_window[2024]", False), (1, "", True), (2, "", False)):
+    moments_of_a_backfill = cycle(((1, "krx/test_window[2024]", False), (1, "", True), (2, "", False)))
+    for lines, word, alone in islice(moments_of_a_backfill, kills + 1):
         process = start(*forced, "--home", home, **CHANGED)
         assert kill_after(process, lines, moments.uniform(0.0, 0.5), alone=alone, word=word), (
             "it was not at work"
@@ -101,14 +114,14 @@ def test_a_backfill_with_four_years_in_flight(own_home, undisturbed):
     assert_nothing_is_left_over(home)
 
 
-def test_the_writer_of_result_tables(tmp_path):
+def test_the_writer_of_result_tables(tmp_path, kills):
     moments = random.Random(20_240_104)
     tables = ResultTables(tmp_path / "finpipe.duckdb", patience=5)
     rows = pl.DataFrame({"row": range(ROWS), "version": [0] * ROWS})
     tables.replace("krx/backtest", "mine", rows)
     tables.replace("krx/backtest", "other", rows)
     version = 0
-    for _ in range(6):
+    for _ in range(3 * kills):
         writer = subprocess.Popen(
             [sys.executable, "-c", WRITER, str(tables.path), str(version)],
             env=environment({}),
