@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gc
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from finpipe.panel.memory import keep_freed_memory
 from finpipe.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -53,12 +55,15 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the
 
 def open_workspace(settings: Settings) -> Workspace:
     """Return the workspace of the home."""
+    keep_freed_memory()
     gc.disable()  # what is loaded now is never garbage: looking for some would take a fifth of the time
     try:
         from finpipe.orchestration.workspace import Workspace
 
         return Workspace(settings)
     finally:
+        if "duckdb" not in sys.modules:  # which complains if its own objects are there to the end
+            gc.freeze()  # nor will it be garbage later on, or when the process ends
         gc.enable()
 
 

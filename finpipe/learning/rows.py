@@ -73,14 +73,13 @@ def row_positions(
     AlignmentError
         Names the first row of ``frame`` that ``within`` lacks or has elsewhere.
     """
+    from finpipe.learning.row_kernels import find_in_order
+
     wanted = packed_keys(frame)
-    positions = pl.Series(within).is_in(pl.Series(wanted).implode()).arg_true().to_numpy().astype(np.int64)
-    common = min(len(positions), len(wanted))
-    different = within[positions[:common]] != wanted[:common]
-    if len(positions) == len(wanted) and not different.any():
+    positions = np.empty(len(wanted), np.int64)
+    row = find_in_order(wanted, within, positions)
+    if row == len(wanted):
         return positions
-    row = int(different.argmax()) if different.any() else common
-    row = min(row, len(wanted) - 1)
     raise AlignmentError(
         f"every row of {name} must be a row of {within_name}, in the same order; row {row} of {name} "
         f"{frame.select(KEYS).row(row)} is not: materialize {name} again"

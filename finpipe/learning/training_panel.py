@@ -93,28 +93,37 @@ def training_panel(
     return panel.with_columns(_pick(labels, chosen, "none"))
 
 
-_COLUMNS_AT_A_TIME = 8
+_COLUMNS_AT_A_TIME = 16
+_ROWS_AT_A_TIME = 1 << 19
 
 
 def _pick(frame: Frame, chosen: pl.Series, fill: Fill) -> Iterator[pl.Series]:
     """Yield the frame's columns but its keys, of the chosen rows."""
     names = [name for name in _names(frame) if name not in KEYS]
-    dates = _collect(frame, ["date"]) if fill == "date_median" else None
     for start in range(0, len(names), _COLUMNS_AT_A_TIME):
-        batch = _collect(frame, names[start : start + _COLUMNS_AT_A_TIME])
-        picked = batch.filter(chosen)
-        yield from picked if dates is None else _filled(picked, batch, dates, chosen)
+        batch = names[start : start + _COLUMNS_AT_A_TIME]
+        picked = _picked(frame, batch, chosen)
+        yield from picked if fill == "none" else _filled(picked, frame, chosen)
 
 
-def _filled(
-    picked: pl.DataFrame, batch: pl.DataFrame, dates: pl.DataFrame, chosen: pl.Series
-) -> pl.DataFrame:
-    """Replace nulls in number columns of ``picked`` by the date's median over all rows of ``batch``."""
-    gaps = [name for name in picked.columns if batch.schema[name].is_float() and picked[name].null_count()]
+def _picked(frame: Frame, names: Collection[str], chosen: pl.Series) -> pl.DataFrame:
+    """Return columns of the chosen rows; of the others only a few are in memory at a time."""
+    columns = frame.lazy().select(names)
+    pieces = [
+        columns.slice(start, _ROWS_AT_A_TIME).collect().filter(chosen.slice(start, _ROWS_AT_A_TIME))
+        for start in range(0, max(len(chosen), 1), _ROWS_AT_A_TIME)
+    ]
+    return pl.concat(pieces, rechunk=True)
+
+
+def _filled(picked: pl.DataFrame, frame: Frame, chosen: pl.Series) -> pl.DataFrame:
+    """Replace nulls in number columns of ``picked`` by the date's median over all rows of ``frame``."""
+    gaps = [name for name, kind in picked.schema.items() if kind.is_float() and picked[name].null_count()]
     if not gaps:
         return picked
-    medians = batch.select(gaps).with_columns(dates).group_by("date").agg(pl.col(gaps).median())
-    substitutes = dates.filter(chosen).join(medians, on="date", how="left", maintain_order="left")
+    medians = frame.lazy().group_by("date").agg(pl.col(gaps).median()).collect()
+    dates = _picked(frame, ["date"], chosen)
+    substitutes = dates.join(medians, on="date", how="left", maintain_order="left")
     return picked.with_columns(picked[name].fill_null(substitutes[name]) for name in gaps)
 
 

@@ -8,20 +8,15 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import duckdb
 import polars as pl
+
+if TYPE_CHECKING:
+    import duckdb
 
 PARTITION = "variant"
 """Column of the partition, unless the tables are told of another."""
-UNUSABLE = (
-    duckdb.IOException,
-    duckdb.FatalException,
-    duckdb.InternalException,
-    duckdb.SerializationException,
-    duckdb.OutOfMemoryException,
-)
-"""Errors that speak of the file, not of what is asked of it."""
 
 
 class ResultTablesError(RuntimeError):
@@ -122,12 +117,14 @@ class ResultTables:
 
     @contextlib.contextmanager
     def _connect(self, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+        import duckdb
+
         connection = self._open(read_only=read_only)
         try:
             yield connection
             connection.close()  # writes the log into the file, which may fail too
         except duckdb.Error as error:
-            if not isinstance(error, UNUSABLE) and "Corrupt" not in str(error):
+            if not _speaks_of_the_file(error):
                 raise
             raise self._error("cannot be written" if not read_only else "cannot be read", error) from error
         finally:
@@ -135,6 +132,8 @@ class ResultTables:
                 connection.close()
 
     def _open(self, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+        import duckdb
+
         deadline = time.monotonic() + self.patience
         while True:
             try:
@@ -180,6 +179,20 @@ class ResultTables:
             connection.execute(f"DESCRIBE {name}").fetchall() for name in (f'"{schema}"."{table}"', view)
         )
         return [column[:2] for column in stored] == [column[:2] for column in given]
+
+
+def _speaks_of_the_file(error: duckdb.Error) -> bool:
+    """Return whether an error is about the file, not about what is asked of it."""
+    import duckdb
+
+    unusable = (
+        duckdb.IOException,
+        duckdb.FatalException,
+        duckdb.InternalException,
+        duckdb.SerializationException,
+        duckdb.OutOfMemoryException,
+    )
+    return isinstance(error, unusable) or "Corrupt" in str(error)
 
 
 def _names(asset: str) -> tuple[str, str]:

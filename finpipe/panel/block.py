@@ -108,7 +108,6 @@ def compute(
         The outputs and the exact columns by name, shape (rows,) each; NaN is null, and infinities have
         become NaN.
     """
-    # One array for all columns, since large ones get large pages from the system.
     stored = dict(zip(outputs, np.empty((len(outputs), panel.rows), np.float32), strict=True))
     kept = dict(zip(exact, np.empty((len(exact), panel.rows)), strict=True))
 

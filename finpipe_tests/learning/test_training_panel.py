@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from finpipe.learning import training_panel as module
 from finpipe.learning.rows import AlignmentError
 from finpipe.learning.training_panel import TRAINING_PANEL, PanelError, training_panel
 
@@ -58,6 +59,19 @@ def test_equals_a_join_by_key_for_any_universe(keep, lazy):
     keys = ["stock_code", "date"]
     assert panel.equals(universe.join(a, on=keys).join(b, on=keys).join(labels, on=keys).sort(keys))
     assert TRAINING_PANEL.validate(panel).height == sum(keep)
+
+
+@pytest.mark.parametrize("fill", ["none", "date_median"])
+def test_the_pieces_that_rows_are_read_in_do_not_matter(monkeypatch, fill):
+    rows = traded_rows()
+    a = frame(rows, *(f"a{i}" for i in range(20))).with_columns(
+        pl.when(pl.col("a0") > 0.3).then(pl.col("a0")), label=pl.col("stock_code")
+    )
+    universe, labels = members(rows, [i % 3 > 0 for i in range(rows.height)]), frame(rows, "y")
+    whole = training_panel(universe, {"a": a.lazy()}, labels.lazy(), fill=fill)
+    for size in (1, 5, rows.height):
+        monkeypatch.setattr(module, "_ROWS_AT_A_TIME", size)
+        assert training_panel(universe, {"a": a.lazy()}, labels.lazy(), fill=fill).equals(whole)
 
 
 def test_macro_features_are_joined_by_date_with_their_composite():
