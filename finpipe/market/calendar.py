@@ -9,6 +9,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
+from finpipe.market.exchanges import exchange_sessions
+
 Days = NDArray[np.datetime64]
 Positions = NDArray[np.int64]
 
@@ -109,13 +111,7 @@ class UnexpectedDays:
 
 def xkrx_sessions(start: dt.date | np.datetime64, end: dt.date | np.datetime64) -> Days:
     """Sessions of the Korea Exchange from ``start`` to ``end``, both included, by exchange-calendars (XKRX)."""
-    import exchange_calendars
-    import pandas as pd
-
-    first, last = pd.Timestamp(start), pd.Timestamp(end)
-    margin = pd.Timedelta(days=31)
-    calendar = exchange_calendars.get_calendar("XKRX", start=first - margin, end=last + margin)
-    return _days(calendar.sessions_in_range(first, last).to_numpy())
+    return exchange_sessions("XKRX", start, end)
 
 
 def next_xkrx_session(day: dt.date | np.datetime64) -> np.datetime64:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-import functools
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -36,7 +37,9 @@ def exchange_of(ticker: str) -> str:
     return EXCHANGES.get(ticker.rpartition(".")[2], "XNYS") if "." in ticker else "XNYS"
 
 
-def exchange_sessions(exchange: str, start: dt.date, end: dt.date) -> NDArray[np.datetime64]:
+def exchange_sessions(
+    exchange: str, start: dt.date | np.datetime64, end: dt.date | np.datetime64
+) -> NDArray[np.datetime64]:
     """Sessions of an exchange from ``start`` to ``end``, both included: datetime64[D]."""
     calendar, first, last = _calendar(exchange, start, end)
     return np.asarray(calendar.sessions_in_range(first, last).to_numpy(), dtype="datetime64[D]")
@@ -88,15 +91,40 @@ def latest_change(exchange: str, end: dt.date, now: dt.datetime) -> dt.datetime 
     return None
 
 
-def _calendar(exchange: str, start: dt.date, end: dt.date) -> tuple[Any, pd.Timestamp, pd.Timestamp]:
+def _calendar(
+    exchange: str, start: dt.date | np.datetime64, end: dt.date | np.datetime64
+) -> tuple[Any, pd.Timestamp, pd.Timestamp]:
     import pandas as pd
 
-    return _years(exchange, start.year - 1, end.year + 1), pd.Timestamp(start), pd.Timestamp(end)
+    first, last = pd.Timestamp(start), pd.Timestamp(end)
+    return _years(exchange, first.year - 1, last.year + 1), first, last
 
 
-@functools.cache
 def _years(exchange: str, first: int, last: int) -> Any:  # noqa: ANN401 (exchange-calendars has no types)
-    """The calendar of whole years; making one takes longer than all that is asked of it."""
+    """The calendar of at least these years; making one takes longer than all that is asked of it, so it is kept.
+
+    It is made in a thread of its own. CPython takes memory for the frames of calls in chunks, and a loop of calls that
+    happens to stand at the end of one takes and returns a chunk with each call; the lunar calendar of Korea made so
+    takes half a minute instead of a second. A thread begins with a chunk of its own, whatever calls this.
+    """
+    with _making:
+        made = _made.get(exchange)
+        if made is not None and made[0] <= first and last <= made[1]:
+            return made[2]
+        if made is not None:
+            first, last = min(first, made[0]), max(last, made[1])
+        with ThreadPoolExecutor(1) as apart:
+            calendar = apart.submit(_make, exchange, first, last).result()
+        _made[exchange] = first, last, calendar
+        return calendar
+
+
+def _make(exchange: str, first: int, last: int) -> Any:  # noqa: ANN401
     import exchange_calendars
 
     return exchange_calendars.get_calendar(exchange, start=f"{first}-01-01", end=f"{last}-12-31")
+
+
+_made: dict[str, tuple[int, int, Any]] = {}
+"""First year, last year and calendar by exchange."""
+_making = Lock()

@@ -4,8 +4,7 @@ The clock is that of the exchange that a group trades on: holidays, short days a
 """
 
 import datetime as dt
-import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -150,20 +149,9 @@ def _config(groups: Sequence[str], assets: Sequence[str]) -> dict[str, Any]:
     return {"ops": {"fill": {"config": {"groups": list(groups), "assets": list(assets)}}}}
 
 
-def _sessions(exchange: str, at: dt.datetime) -> Iterator[tuple[dt.date, dt.datetime, dt.datetime]]:
+def _sessions(exchange: str, at: dt.datetime) -> list[tuple[dt.date, dt.datetime, dt.datetime]]:
     """Day, open and close of the sessions around ``at``."""
-    import pandas as pd
+    from finpipe.market.exchanges import trading_hours
 
-    calendar = _calendar(exchange, at.year)
-    near = pd.Timedelta(days=2)
-    middle = pd.Timestamp(at.date())
-    for session in calendar.sessions_in_range(middle - near, middle + near):
-        opens, closes = calendar.session_open(session), calendar.session_close(session)
-        yield session.date(), opens.to_pydatetime(), closes.to_pydatetime()
-
-
-@functools.cache
-def _calendar(exchange: str, year: int) -> Any:
-    import exchange_calendars
-
-    return exchange_calendars.get_calendar(exchange, start=f"{year - 1}-12-01", end=f"{year + 1}-01-31")
+    near = dt.timedelta(days=2)
+    return trading_hours(exchange, at.date() - near, at.date() + near)

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import inspect
 
 import numpy as np
 import pytest
 
+from finpipe.market import exchanges
 from finpipe.market.exchanges import exchange_of, exchange_sessions, latest_change
 
 
@@ -49,3 +51,31 @@ def test_sessions_leave_holidays_out():
 )
 def test_a_bar_may_have_changed_while_its_session_ran(now, end, change):
     assert latest_change("XNYS", dt.date.fromisoformat(end), utc(now)) == utc(change)
+
+
+def test_a_calendar_is_made_once_and_again_only_for_other_years(monkeypatch):
+    made = []
+    make = exchanges._make
+    monkeypatch.setattr(exchanges, "_made", {})
+    monkeypatch.setattr(exchanges, "_make", lambda *asked: made.append(asked) or make(*asked))
+    for start, end in ((2020, 2024), (2021, 2023), (2018, 2020), (2019, 2024)):
+        sessions = exchange_sessions("XKRX", dt.date(start, 1, 1), np.datetime64(f"{end}-12-31"))
+        assert str(sessions[0])[:4] == str(start)
+        assert str(sessions[-1])[:4] == str(end)
+    assert made == [("XKRX", 2019, 2025), ("XKRX", 2017, 2025)]
+
+
+def test_the_depth_of_the_caller_does_not_matter(monkeypatch):
+    depths = []
+    monkeypatch.setattr(exchanges, "_made", {})
+    monkeypatch.setattr(exchanges, "_make", lambda *_: depths.append(len(inspect.stack(0))))
+
+    def deep(calls: int) -> None:
+        if calls:
+            deep(calls - 1)
+        else:
+            exchanges._years("XKRX", 2020, 2020 + len(depths))
+
+    deep(0)
+    deep(60)
+    assert depths[0] == depths[1] < 20

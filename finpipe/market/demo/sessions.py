@@ -7,6 +7,8 @@ from datetime import date, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
+from finpipe.market.exchanges import exchange_sessions
+
 
 def trading_sessions(end: date, *, years: int = 8, days: int | None = None) -> NDArray[np.datetime64]:
     """Return the XKRX sessions up to and including ``end``, in order, as ``datetime64[D]``.
@@ -25,11 +27,8 @@ def trading_sessions(end: date, *, years: int = 8, days: int | None = None) -> N
     ValueError
         If fewer than 40 sessions are asked for: too few for any rolling feature.
     """
-    import exchange_calendars
-
     span = timedelta(days=round(days * 1.55) + 30) if days is not None else timedelta(days=366 * years)
-    calendar = exchange_calendars.get_calendar("XKRX", start=end - span, end=end)
-    sessions: NDArray[np.datetime64] = calendar.sessions.to_numpy().astype("datetime64[D]")
+    sessions = exchange_sessions("XKRX", end - span, end)
     if days is not None:
         sessions = sessions[-days:] if days > 0 else sessions[:0]
     else:
