@@ -28,7 +28,7 @@ demo: $(BIN)/.ready ## run the main job on a synthetic market and show what come
 	$(BIN)/finpipe demo --home $(HOME_FOLDER)
 
 test: $(BIN)/.ready-dev ## run the tests; some wait for servers, so three share two cores
-	$(BIN)/python -m pytest -n 3
+	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 lint: $(BIN)/.ready-dev ## check style, types and layers
 	$(BIN)/ruff check

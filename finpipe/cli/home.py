@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from finpipe.cli.options import Database, Home, Horizon, Json, Preset, Verify, open_workspace, print_json
+from finpipe.panel.memory import keep_freed_memory
 from finpipe.settings import load_settings
 
 if TYPE_CHECKING:
@@ -120,6 +121,7 @@ def ui(
 
     [dim]Example:[/dim]  finpipe ui --home data
     """
+    keep_freed_memory()
     from finpipe.orchestration.home import serve_ui
 
     sys.exit(serve_ui(load_settings(home=home, database=database), port))

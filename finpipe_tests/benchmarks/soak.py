@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import datetime as dt
 import json
 import random
 import sys
@@ -27,7 +28,7 @@ from finpipe_tests.serve.process import ServiceProcess
 
 CLIENTS = 8
 PAUSE = 0.05
-DAYS = {"start": "2022-01-03"}
+YEARS = 3
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -69,10 +70,11 @@ async def soak(service: ServiceProcess, redis: RedisServer, options: argparse.Na
     over = asyncio.Event()
     started = time.monotonic()
     async with httpx.AsyncClient(base_url=service.url, timeout=120) as client:
-        tickers = await members(client, options)
-        await client.get("/api/prices", params={"tickers": ",".join(tickers[:50]), **DAYS})
+        tickers, last = await members(client, options)
+        days = {"start": last.replace(year=last.year - YEARS, day=1).isoformat(), "end": last.isoformat()}
+        await client.get("/api/prices", params={"tickers": ",".join(tickers[:50]), **days})
         clients = [
-            asyncio.create_task(traffic(client, tickers, random.Random(number), statuses, over))
+            asyncio.create_task(traffic(client, tickers, days, random.Random(number), statuses, over))
             for number in range(CLIENTS)
         ]
         watch = asyncio.create_task(watched(service, memory, started, over))
@@ -107,20 +109,24 @@ async def soak(service: ServiceProcess, redis: RedisServer, options: argparse.Na
     }
 
 
-async def members(client: httpx.AsyncClient, options: argparse.Namespace) -> list[str]:
+async def members(client: httpx.AsyncClient, options: argparse.Namespace) -> tuple[list[str], dt.date]:
+    """Return the tickers, and the last day that is asked for."""
     if options.bars:
         import polars as pl
 
-        names = pl.scan_parquet(options.bars).select(pl.col("ticker").unique().sort()).collect()["ticker"]
-        return [name for name in names.to_list() if not name.startswith("^")]
+        bars = pl.scan_parquet(options.bars)
+        names = bars.select(pl.col("ticker").unique().sort()).collect()["ticker"].to_list()
+        last: dt.date = bars.select(pl.col("date").max()).collect().item()
+        return [name for name in names if not name.startswith("^")], last
     groups = (await client.get("/api/groups")).json()["groups"]
     found: list[str] = next(group["tickers"] for group in groups if group["name"] == "demo")
-    return found
+    return found, dt.datetime.now(dt.UTC).date()
 
 
 async def traffic(
     client: httpx.AsyncClient,
     tickers: list[str],
+    days: dict[str, str],
     chance: random.Random,
     statuses: Counter[int],
     over: asyncio.Event,
@@ -137,16 +143,16 @@ async def traffic(
     while not over.is_set():
         draw = chance.random()
         if draw < 0.70:
-            asked = client.get(f"/api/analyze/{some(1)[0]}", params=DAYS)
+            asked = client.get(f"/api/analyze/{some(1)[0]}", params=days)
         elif draw < 0.80:
-            asked = client.get("/api/prices", params={"tickers": ",".join(some(3)), **DAYS})
+            asked = client.get("/api/prices", params={"tickers": ",".join(some(3)), **days})
         elif draw < 0.85:
             first, second = some(2)
-            asked = client.get("/api/hedge", params={"first": first, "second": second, **DAYS})
+            asked = client.get("/api/hedge", params={"first": first, "second": second, **days})
         elif draw < 0.90:
             rate = 0.01 if chance.random() < 0.67 else round(chance.random() / 20, 4)
             asked = client.post(
-                "/api/optimize", json={"tickers": sorted(order[:12]), "risk_free": rate, **DAYS}
+                "/api/optimize", json={"tickers": sorted(order[:12]), "risk_free": rate, **days}
             )
         else:
             asked = client.get(chance.choice(["/api/health", "/api/cache", "/api/groups", "/metrics", "/"]))
