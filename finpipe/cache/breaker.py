@@ -27,7 +27,7 @@ class Breaker:
             raise ValueError("a breaker trips after 1 failure or more and probes within a positive time")
         self._clock = clock
         self._trips_after, self._first_pause, self._longest_pause = trips_after, probe_every, probe_at_most
-        self._failures = self._closings = 0
+        self._failures = self._changes = 0
         self._pause = probe_every
         self._probe_at: float | None = None
         self._lock = Lock()
@@ -38,9 +38,9 @@ class Breaker:
         return self._probe_at is None
 
     @property
-    def closings(self) -> int:
-        """How often it has closed again, so that a failure can be told from one of before."""
-        return self._closings
+    def changes(self) -> int:
+        """How often it has opened or closed, so that what was asked before the last time can be told apart."""
+        return self._changes
 
     def may_probe(self) -> bool:
         """Return whether the caller is the one to probe now; nobody else is told so until the next pause is over."""
@@ -50,27 +50,29 @@ class Breaker:
             self._probe_at = self._clock() + self._pause
             return True
 
-    def succeeded(self) -> bool:
-        """Take note of a success and return whether it closed the breaker."""
-        if self._failures == 0 and self._probe_at is None:
-            return False
-        with self._lock:
-            closed = self._probe_at is not None
-            self._closings += closed
-            self._failures, self._probe_at, self._pause = 0, None, self._first_pause
-            return closed
-
-    def failed(self, asked_after: int | None = None) -> bool:
-        """Take note of a failure and return whether it opened the breaker.
+    def succeeded(self, asked_at: int | None = None) -> bool:
+        """Take note of a success and return whether it closed the breaker.
 
         Parameters
         ----------
-        asked_after
-            ``closings`` when the question was asked: one that was on its way when things broke, and fails after they
-            have been found to work again, says nothing. None: it was asked just now.
+        asked_at
+            ``changes`` when the question was asked: an answer, or a failure, that was on its way when the breaker
+            opened or closed says nothing about how things stand since. None: it was asked just now.
         """
+        if self._failures == 0 and self._probe_at is None:
+            return False
         with self._lock:
-            if asked_after is not None and asked_after < self._closings:
+            if asked_at is not None and asked_at != self._changes:
+                return False
+            closed = self._probe_at is not None
+            self._changes += closed
+            self._failures, self._probe_at, self._pause = 0, None, self._first_pause
+            return closed
+
+    def failed(self, asked_at: int | None = None) -> bool:
+        """Take note of a failure and return whether it opened the breaker; ``asked_at`` as in ``succeeded``."""
+        with self._lock:
+            if asked_at is not None and asked_at != self._changes:
                 return False
             self._failures += 1
             if self._probe_at is not None:
@@ -79,5 +81,6 @@ class Breaker:
                 return False
             if self._failures < self._trips_after:
                 return False
+            self._changes += 1
             self._probe_at = self._clock() + self._pause
             return True

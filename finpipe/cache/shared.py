@@ -160,7 +160,7 @@ class SharedCache:
     def _try(
         self, guarded: _Guarded, question: Callable[[Store], _Answer], *, writes: bool = False
     ) -> tuple[bool, _Answer | None]:
-        name, closings = guarded.store.name, guarded.breaker.closings
+        name, asked_at = guarded.store.name, guarded.breaker.changes
         try:
             answer = question(guarded.store)
         except StoreFullError as error:
@@ -171,13 +171,13 @@ class SharedCache:
             return True, None
         except StoreError as error:
             guarded.errors += 1
-            if guarded.breaker.failed(closings):
+            if guarded.breaker.failed(asked_at):
                 self._step(str(error))
             return False, None
         if writes and guarded.full:
             guarded.full = False
             log.warning("shared cache: %s has room again", name)
-        if guarded.breaker.succeeded():
+        if guarded.breaker.succeeded(asked_at):
             self._step(f"{name} answers again")
         return True, answer
 

@@ -328,11 +328,25 @@ def test_a_breaker_opens_after_failures_in_a_row_and_lets_one_probe():
 def test_a_failure_of_before_it_worked_again_says_nothing():
     clock = VirtualClock()
     breaker = Breaker(clock, trips_after=1, probe_every=1.0)
-    asked = breaker.closings
+    asked = breaker.changes
     assert breaker.failed(asked)
     clock.now += 1.0
     assert breaker.may_probe()
     assert breaker.succeeded()
     assert not breaker.failed(asked)
     assert breaker.is_closed
-    assert breaker.failed(breaker.closings)
+    assert breaker.failed(breaker.changes)
+
+
+def test_an_answer_from_before_it_opened_closes_nothing():
+    clock = VirtualClock()
+    breaker = Breaker(clock, trips_after=1, probe_every=1.0)
+    asked = breaker.changes
+    assert breaker.failed(asked)
+    assert not breaker.succeeded(asked)  # the answer was read late, from a store that is gone
+    assert not breaker.is_closed
+    assert not breaker.failed(asked)  # nor does another late failure put the probe off
+    clock.pass_by(1)
+    assert breaker.may_probe()
+    assert breaker.succeeded(breaker.changes)
+    assert breaker.is_closed
