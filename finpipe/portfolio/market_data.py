@@ -52,6 +52,8 @@ class PriceSource:
     first, last
         Extent of a source at hand, which is taken over whole ticker by ticker; None of a remote source, of which
         only what is asked for is fetched. ``last`` None: the last finished session.
+    mirror
+        Address that is asked in the place of the provider's own.
     """
 
     name: str
@@ -60,6 +62,12 @@ class PriceSource:
     quarantine: Quarantine
     first: dt.date | None = None
     last: dt.date | None = None
+    mirror: str | None = None
+
+    @property
+    def origin(self) -> str:
+        """Whose bars these are, the same in every home: the provider, its mirror, and which file if it is one."""
+        return f"{self.history.path.stem} {self.mirror or ''}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +113,9 @@ def price_source(settings: Settings, *, group: str | None = None) -> PriceSource
     from finpipe.market.yahoo import YahooBars
 
     history, quarantine = _kept(folder, "yahoo")
+    mirror = settings.yahoo_mirror
     return PriceSource(
-        "yahoo", YahooBars(quarantine=quarantine, mirror=settings.yahoo_mirror), history, quarantine
+        "yahoo", YahooBars(quarantine=quarantine, mirror=mirror), history, quarantine, mirror=mirror
     )
 
 

@@ -115,7 +115,9 @@ class Answers:
             key = self._plans.key(kind, plan)
         if not self._caches.at_hand(key):
             return None
-        answer = self._caches.results_lookup.get(cached.Request(key, _gone, self._plans.policy(plan)))
+        answer = self._caches.results_lookup.get(
+            cached.Request(key, _gone, self._plans.policy(kind, plan, key))
+        )
         return answer if answer.error is None else None
 
     def compute(
@@ -158,9 +160,9 @@ class Answers:
         long = kind in LONG or background
         limit = self._settings.serve_job_seconds if told or background else self._settings.serve_seconds
         task = Task(kind, plan.asked.model_dump_json(), update=update, long=long, limit=limit)
-        return cached.Request(
-            self._plans.key(kind, plan), lambda: self._worked(task, told, begun), self._plans.policy(plan)
-        )
+        key = self._plans.key(kind, plan)
+        policy = self._plans.policy(kind, plan, key)
+        return cached.Request(key, lambda: self._worked(task, told, begun), policy)
 
     async def in_thread(self, function: Callable[[], Any]) -> Any:  # noqa: ANN401 (whatever it returns)
         """Run what may wait in a thread; its errors become problems."""
@@ -203,7 +205,7 @@ class Answers:
         """The worker may have brought prices: then the answer belongs to their version."""
         now = self._plans.key(kind, plan)
         if now != key:
-            request = cached.Request(now, lambda: answer.value, self._plans.policy(plan))
+            request = cached.Request(now, lambda: answer.value, self._plans.policy(kind, plan, now))
             self._caches.results_lookup.get(request, background=True)
 
 

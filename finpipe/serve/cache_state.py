@@ -12,7 +12,7 @@ from finpipe.serve.caches import Caches
 from finpipe.serve.tier_records import MARK
 from finpipe.settings import Settings
 
-KINDS = ("prices", "analyze", "optimize", "frontier", "hedge", "benchmark")
+KINDS = ("prices", "analyze", "optimize", "frontier", "hedge", "benchmark", "prophet-model")
 """Kinds of what the caches hold."""
 
 

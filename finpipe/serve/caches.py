@@ -16,7 +16,7 @@ from finpipe.cache.memory import MemoryCache
 from finpipe.cache.pressure import MemoryPressure
 from finpipe.cache.request import Source
 from finpipe.cache.results import ComputedSource, ResultsCache
-from finpipe.cache.shared import open_shared_cache
+from finpipe.cache.shared import SharedCache, open_shared_cache
 from finpipe.cache.traffic import Traffic
 from finpipe.settings import Settings
 
@@ -24,6 +24,9 @@ MEBIBYTE = 1 << 20
 COMPUTING = ("finpipe.portfolio", "finpipe.market", "finpipe.serve")
 LIBRARIES = ("polars", "numpy", "scipy", "numba", "clarabel", "statsforecast", "skfolio")
 """What results depend on: a change of the text of these packages, or of these versions, makes them anew."""
+
+EXTRAS = ("prophet",)
+"""Those that need not be installed."""
 
 
 class _Common(TypedDict):
@@ -47,9 +50,7 @@ class Caches:
         folder = settings.home / "cache"
         self.memory = MemoryCache(clock, settings.cache_memory * MEBIBYTE, pressure=MemoryPressure(clock))
         self.hot = HotSet(folder / "hot_set", clock)
-        self.shared = open_shared_cache(
-            folder, clock, redis_url=settings.redis_url, disk_budget=settings.cache_disk * MEBIBYTE
-        )
+        self.shared = shared_cache(settings)
         self.counters, self.traffic = Counters(clock), Traffic()
         common = _Common(counters=self.counters, traffic=self.traffic)
         self.results_lookup = Lookup(
@@ -80,6 +81,16 @@ class Caches:
         self.shared.close()
 
 
+def shared_cache(settings: Settings) -> SharedCache:
+    """Return the shared cache (L2) alone, of the home that the settings name."""
+    return open_shared_cache(
+        settings.home / "cache",
+        time.time,
+        redis_url=settings.redis_url,
+        disk_budget=settings.cache_disk * MEBIBYTE,
+    )
+
+
 def code_version() -> str:
     """Return the version of all code that results depend on: its text, and the versions of what it stands on."""
     found = hashlib.blake2b(digest_size=8)
@@ -88,7 +99,16 @@ def code_version() -> str:
             found.update(part.read_bytes())
     for name in LIBRARIES:
         found.update(f"{name}={metadata.version(name)}".encode())
+    for name in EXTRAS:
+        found.update(f"{name}={_version_of(name)}".encode())
     return found.hexdigest()
+
+
+def _version_of(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _sources(folder: Traversable) -> list[Traversable]:

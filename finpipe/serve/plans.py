@@ -6,8 +6,9 @@ import datetime as dt
 import json
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Lock
 from typing import Any
 
@@ -15,6 +16,8 @@ import xxhash
 
 from finpipe.cache.entry import Expiry
 from finpipe.cache.keys import request_key
+from finpipe.market.daily_bars import ProviderError
+from finpipe.market.quarantine import Quarantine, Sentence
 from finpipe.market.tickers import TickerGroup, group_names
 from finpipe.portfolio.market_data import (
     PriceSource,
@@ -30,6 +33,7 @@ from finpipe.serve.problems import ProblemError
 from finpipe.settings import Settings
 
 EARLIEST = dt.date(1900, 1, 1)
+_EVER = dt.datetime.min.replace(tzinfo=dt.UTC)
 _REMEMBERED = 4096
 _FOR = 30.0
 
@@ -73,7 +77,8 @@ class Plans:
     """
 
     def __init__(self, settings: Settings, views: HistoryViews, code: str) -> None:
-        self._settings, self._views, self._code = settings, views, code
+        self._settings, self._views, self.code = settings, views, code
+        self._aside = _Aside()
         self._known: OrderedDict[str, tuple[float, Plan]] = OrderedDict()
         self._lock = Lock()
         self._groups = frozenset(group_names(settings.groups))
@@ -107,31 +112,42 @@ class Plans:
         return made
 
     def key(self, kind: str, plan: Plan) -> str:
-        """Return the key of the answer: another one whenever a price that it depends on changes, and only then."""
-        version = self.view(plan.source).version(plan.tickers)
-        return request_key(
-            kind,
-            {"about": plan.about},
-            code_version=self._code,
-            data_version=f"{plan.source.history.path} {version}",
-        )
+        """Return the key of the answer: another one whenever what it depends on changes, and only then.
 
-    def policy(self, plan: Plan) -> Callable[[float], Expiry]:
-        """Return until when an answer is right: as long as its prices are, or minutes if some were not to be had.
-
-        New prices make a new key anyway.
+        That is whose prices they are, their content, and what is told of tickers that are kept aside. The home is no
+        part of it: homes with the same prices have the same answers.
         """
-        if plan.source.first is not None:
+        data: dict[str, object] = {
+            "origin": plan.source.origin,
+            "version": self.view(plan.source).version(plan.tickers),
+            "aside": self._aside.told(plan.source, plan.tickers),
+        }
+        return request_key(kind, {"about": plan.about, **data}, code_version=self.code)
+
+    def policy(self, kind: str, plan: Plan, key: str) -> Callable[[float], Expiry]:
+        """Return until when the answer under ``key`` is right.
+
+        As long as its prices are, or minutes if some were not to be had. Minutes too if they have changed since the
+        question: its answer is of newer prices than ``key`` says, which another home may have for long.
+        """
+        if plan.source.last is not None:
             return for_good
         assert plan.asked.end is not None  # noqa: S101 (it is filled in)
         settled = price_policy(plan.tickers, plan.asked.end)
-        return lambda as_of: settled(as_of) if self._is_up_to_date(plan, as_of) else soon(as_of)
+        if plan.source.first is not None:
+            return settled
+
+        def expiry(as_of: float) -> Expiry:
+            is_told_by_key = self.key(kind, plan) == key
+            return settled(as_of) if is_told_by_key and self._is_up_to_date(plan, as_of) else soon(as_of)
+
+        return expiry
 
     def _is_up_to_date(self, plan: Plan, now: float) -> bool:
         """Whether the provider was asked for all prices of a plan since they last changed."""
         start, end = plan.asked.start, plan.asked.end
         assert start is not None and end is not None  # noqa: S101, PT018 (they are filled in)
-        view, aside = self.view(plan.source), plan.source.quarantine.kept(dt.datetime.now(dt.UTC))
+        view, aside = self.view(plan.source), self._aside.now(plan.source, plan.tickers)
         return all(
             ticker in aside
             or (
@@ -190,6 +206,37 @@ class Plans:
         }
         digest = xxhash.xxh3_128_hexdigest(json.dumps(about, sort_keys=True).encode())
         return Plan(dated, group, tickers, source, digest)
+
+
+class _Aside:
+    """Tickers that sources keep aside, read once for each state of a file."""
+
+    def __init__(self) -> None:
+        self._known: dict[Path, tuple[tuple[int, int, int], dict[str, Sentence]]] = {}
+
+    def told(self, source: PriceSource, tickers: Sequence[str]) -> dict[str, str]:
+        """What an answer says of those of ``tickers`` that are kept aside."""
+        aside = self.now(source, tickers)
+        if source.first is not None:
+            return {ticker: sentence.reason for ticker, sentence in aside.items()}
+        return {ticker: f"{sentence.until:%Y-%m-%d} {sentence.reason}" for ticker, sentence in aside.items()}
+
+    def now(self, source: PriceSource, tickers: Sequence[str]) -> dict[str, Sentence]:
+        """Those of ``tickers`` kept aside now; none if the file is damaged, which whoever fetches is told."""
+        try:
+            known = self._state(source.quarantine)
+        except (OSError, ProviderError):
+            return {}
+        now = dt.datetime.now(dt.UTC)
+        return {name: known[name] for name in tickers if name in known and known[name].until > now}
+
+    def _state(self, quarantine: Quarantine) -> dict[str, Sentence]:
+        found = quarantine.path.stat()
+        stamp = (found.st_ino, found.st_mtime_ns, found.st_size)
+        known = self._known.get(quarantine.path)
+        if known is None or known[0] != stamp:
+            known = self._known[quarantine.path] = (stamp, quarantine.kept(_EVER))
+        return known[1]
 
 
 def _tickers_of(asked: Any) -> tuple[str, ...] | None:  # noqa: ANN401 (each kind has its own)

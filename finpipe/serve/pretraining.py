@@ -85,9 +85,9 @@ def pretrain(
                 )
                 plan = plans.of(asked)
                 text = plan.asked.model_dump_json()
-                request = Request(
-                    plans.key("analyze", plan), lambda text=text: _answer(text, settings), plans.policy(plan)
-                )
+                key = plans.key("analyze", plan)
+                policy = plans.policy("analyze", plan, key)
+                request = Request(key, lambda text=text: _answer(text, settings), policy)
                 value: Any = caches.results_lookup.get(request, background=True).value
             except (ValueError, OSError, ProblemError) as error:
                 found.append(Pretrained(ticker, failure=str(error)))

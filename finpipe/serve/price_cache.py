@@ -95,7 +95,7 @@ def fill_shared(
             caches.shared.put(key, entry)
         record = _record(SHARED, group, end, found)
         mark = Entry.of(record["version"], at.timestamp(), _soonest(found.entries))
-        caches.shared.put(mark_key(group), mark)
+        caches.shared.put(mark_key(group, record["version"]), mark)
         after = caches.shared.state()
         return Filled(
             record,

@@ -15,8 +15,8 @@ from finpipe.cache.keys import request_key
 from finpipe.cache.lookup import Lookup
 from finpipe.cache.request import Absent, Failed, Loaded, Outcome, Request
 from finpipe.portfolio.market_data import PriceSource, price_source
-from finpipe.serve.expiry import for_good, price_policy
-from finpipe.serve.history_view import HistoryViews
+from finpipe.serve.expiry import Policy, for_good, price_policy, soon
+from finpipe.serve.history_view import HistoryView, HistoryViews
 from finpipe.serve.negotiation import Content
 from finpipe.serve.plans import Plans
 from finpipe.serve.pool import Task, TaskError
@@ -42,19 +42,38 @@ class Wanted:
     end: dt.date
 
 
-def price_request(wanted: Wanted, version: str) -> Request:
+def price_request(wanted: Wanted, version: str, *, to_fetch_by: str | None = None) -> Request:
     """Return the question for bars as a lookup takes it.
+
+    Its key names no home, so that homes that share a Redis answer from each other's bars: those of the same version are
+    the same in each. Bars that are still to be fetched are not told by the version of those that are there. They have
+    a key of their own and, where the provider may change them, last for minutes: another home that lacks them takes
+    them only while they are new.
 
     Parameters
     ----------
     version
         Of the ticker's bars in the history (``HistoryView.version``): new or corrected bars make a new key, and a
         finished period's bars never expire.
+    to_fetch_by
+        Version of the code that will fetch the bars; None if the history covers the period.
     """
-    lasts = for_good if wanted.source.first is not None else price_policy((wanted.ticker,), wanted.end)
+    lasts: Policy = price_policy((wanted.ticker,), wanted.end)
+    if wanted.source.last is not None:
+        lasts = for_good
+    elif to_fetch_by is not None and wanted.source.first is None:
+        lasts = soon
     about = {"ticker": wanted.ticker, "start": wanted.start, "end": wanted.end}
-    key = request_key(KIND, about, data_version=f"{wanted.source.history.path} {version}")
+    data = {"origin": wanted.source.origin, "version": version, "to fetch": to_fetch_by is not None}
+    key = request_key(KIND, about | data, code_version=to_fetch_by or "")
     return Request(key, wanted, lasts)
+
+
+def is_held(view: HistoryView, wanted: Wanted) -> bool:
+    """Whether the history holds all bars of a period that the source has, so that nothing need be fetched."""
+    start = max(wanted.start, wanted.source.first or wanted.start)
+    end = min(wanted.end, wanted.source.last or wanted.end)
+    return view.covers(wanted.ticker, start, end)
 
 
 class HistorySource:
@@ -70,9 +89,7 @@ class HistorySource:
         found: dict[str, Outcome] = {}
         for wanted, members in _together(requests).items():
             view = self._views.of(wanted.source.history)
-            start = max(wanted.start, wanted.source.first or wanted.start)
-            end = min(wanted.end, wanted.source.last or wanted.end)
-            known = [key for key, ticker in members.items() if view.covers(ticker, start, end)]
+            known = [key for key, ticker in members.items() if is_held(view, replace(wanted, ticker=ticker))]
             if known:
                 bars = view.bars([members[key] for key in known], wanted.start, wanted.end)
                 tables = _tables(bars, {key: members[key] for key in known}, "the history has no bars then")
@@ -140,10 +157,11 @@ class PriceAnswers:
         source = price_source(self._settings, group=query.group)
         start, end = self._plans.days(source, query.start, query.end, group.tickers)
         view = self._plans.view(source)
-        wanted = {
-            ticker: price_request(Wanted(source, query.group, ticker, start, end), view.version((ticker,)))
-            for ticker in group.tickers
-        }
+        wanted = {}
+        for ticker in group.tickers:
+            bars = Wanted(source, query.group, ticker, start, end)
+            code = None if is_held(view, bars) else self._plans.code
+            wanted[ticker] = price_request(bars, view.version((ticker,)), to_fetch_by=code)
         answers = self._lookup.get_many(wanted.values())
         tables, failures, notices = [], {}, []
         for ticker, request in wanted.items():

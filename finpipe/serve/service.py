@@ -232,7 +232,10 @@ class Service:
         return Content(html=page, headers={"Content-Security-Policy": _REPORT_POLICY})
 
     async def _computed(self, kind: str, parameters: dict[str, Any], data: str) -> Content:
-        """A table that a worker makes of files of the home."""
+        """A table that a worker makes of files of the home.
+
+        Its key names the home: a file is known by its stamp, which means nothing on another machine.
+        """
         import json
 
         task = Task(kind, json.dumps(parameters), limit=self.settings.serve_seconds)

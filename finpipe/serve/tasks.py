@@ -28,8 +28,11 @@ class MissingError(ValueError):
 
 
 def run(kind: str, request: str, settings: Settings, told: Told, *, update: bool) -> bytes:
-    """Return the JSON text that answers a request of a kind in ``KINDS``."""
-    return KINDS[kind](request, settings, told, update)
+    """Return the JSON text that answers a request of a kind in ``KINDS``; models of Prophet come from the cache."""
+    from finpipe.serve.fitted_models import models_of
+
+    with models_of(settings):
+        return KINDS[kind](request, settings, told, update)
 
 
 def described(error: Exception) -> dict[str, str]:

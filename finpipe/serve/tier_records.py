@@ -29,15 +29,18 @@ def still_holds(settings: Settings, record: Mapping[str, Any]) -> bool:
         if record["tier"] == HOT:
             path = caches.hot.folder / f"{file_name(record['group'])}.arrow"
             return path.is_file() and path.stat().st_size == record["bytes"]
-        mark = caches.shared.get(mark_key(record["group"]))
+        mark = caches.shared.get(mark_key(record["group"], record["version"]))
         return mark is not None and mark.value == record["version"]
     finally:
         caches.close()
 
 
-def mark_key(group: str) -> str:
-    """Return the key of the entry that says which bars of a group were put into the shared cache last."""
-    return request_key(MARK, {"group": group})
+def mark_key(group: str, version: str) -> str:
+    """Return the key of the entry that says that these bars of a group were put into the shared cache.
+
+    Homes that share a Redis have each their own, unless they put the same bars there.
+    """
+    return request_key(MARK, {"group": group, "version": version})
 
 
 def file_name(group: str) -> str:

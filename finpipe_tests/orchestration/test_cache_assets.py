@@ -188,6 +188,42 @@ def test_models_of_prophet_are_json_that_prophet_takes(few, monkeypatch):
     )
 
 
+def test_a_request_for_a_ticker_with_a_model_fits_nothing(few, monkeypatch):
+    pytest.importorskip("prophet", reason="prophet is an extra")
+    from finpipe.orchestration.assets import cache
+    from finpipe.portfolio import prophet_forecast
+    from finpipe.serve import tasks
+
+    fits: list[int] = []
+    fitted = prophet_forecast._fitted
+
+    def counted(days, values):
+        fits.append(len(days))
+        return fitted(days, values)
+
+    def grown(ticker: str, end: dt.datetime) -> float:
+        """What a worker forecasts for a request without a start."""
+        asked = AnalyzeRequest(ticker=ticker, end=end.date(), forecast="prophet")
+        told = tasks.run("analyze", asked.model_dump_json(), few.settings, lambda *_: None, update=False)
+        found = json.loads(told)["forecast"]
+        assert found["method_used"] == "prophet"
+        return found["annual_return"]
+
+    monkeypatch.setattr(cache, "MODELLED", 1)
+    monkeypatch.setattr(prophet_forecast, "_fitted", counted)
+    few.made("prices/prophet_models")
+    assert len(fits) == 1
+    kept = grown(min(TICKERS), FRIDAY)
+    assert len(fits) == 1
+    clear_caches(few.settings)
+    assert grown(min(TICKERS), FRIDAY) == kept
+    assert len(fits) == 2
+    few.set_time(MONDAY)
+    few.made("prices/history")
+    grown(min(TICKERS), MONDAY)
+    assert len(fits) == 3
+
+
 def test_with_redis_the_mark_and_the_bars_are_there_and_a_restart_makes_the_asset_missing(few):
     server = RedisServer()
     server.start()

@@ -154,16 +154,26 @@ def forecasts(
     kinds=("prophet",),
     on_request=True,
 )
-def prophet_models(history: GroupBars, warm_list: pl.DataFrame, progress: Callable[[str], None]) -> Result:
-    """Models of Prophet for the most requested tickers, as JSON by ticker; none where the extra is not installed."""
+def prophet_models(
+    history: GroupBars,
+    warm_list: pl.DataFrame,
+    settings: dg.ResourceParam[Settings],
+    progress: Callable[[str], None],
+) -> Result:
+    """Models of Prophet for the most requested tickers, as JSON by ticker; the service finds them in the shared cache.
+
+    There are none where the extra is not installed.
+    """
     from finpipe.orchestration.usage_learning import warmest
     from finpipe.portfolio.prophet_forecast import ProphetMissingError, prophet_models
     from finpipe.portfolio.returns import adjusted_prices
+    from finpipe.serve.fitted_models import models_of
 
     chosen = warmest(history.tickers, warm_list, MODELLED)
     prices = adjusted_prices(history.bars.filter(pl.col("ticker").is_in(chosen)))
     try:
-        found = prophet_models(prices, progress=lambda done, total: progress(f"{done} of {total} models"))
+        with models_of(settings):
+            found = prophet_models(prices, progress=lambda done, total: progress(f"{done} of {total} models"))
         why = dict(found.failures)
     except ProphetMissingError as error:
         return Result("{}", facts={"models": 0, "not installed": str(error)})
