@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import dagster as dg
 
 from finpipe.cache.status import PublishedStatus, published_status
 from finpipe.orchestration.check import Check
+from finpipe.orchestration.stage import Result
 from finpipe.settings import Settings
 
 if TYPE_CHECKING:
@@ -35,6 +37,12 @@ MOST_EVICTED = 0.1
 def status_file(settings: Settings) -> Path:
     """Return where the service writes down how its cache stands."""
     return settings.home / "cache" / "status.json"
+
+
+def result(filled: Filled, settings: Settings) -> Result:
+    """Return what the asset of a filled tier makes: the record of what is in it, with facts and checks."""
+    record = json.dumps(filled.record, sort_keys=True)
+    return Result(record, facts=cache_facts(filled, settings), checks=cache_checks(filled, settings))
 
 
 def cache_checks(filled: Filled, settings: Settings) -> dict[str, Check]:

@@ -21,5 +21,15 @@ class Event:
 Tell = Callable[[Event], None]
 
 
+def tell_outcomes(log: Callable[..., None]) -> Tell:
+    """Return what writes into a log which nodes were made, failed or lost an input."""
+
+    def tell(event: Event) -> None:
+        if event.kind in {"made", "failed", "blocked"}:
+            log("%s %s %s", event.kind, event.node, event.message)
+
+    return tell
+
+
 def tell_nobody(event: Event) -> None:
     """Ignore ``event``: the UI watches runs in its own way."""

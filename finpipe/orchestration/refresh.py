@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from pydantic import Field
 
-from finpipe.orchestration.events import Event
+from finpipe.orchestration.events import tell_outcomes
 from finpipe.settings import Settings
 
 if TYPE_CHECKING:
@@ -38,17 +38,13 @@ def refresh_job() -> dg.JobDefinition:
     ) -> None:
         from finpipe.orchestration.workspace import Workspace
 
-        def tell(event: Event) -> None:
-            if event.kind in {"made", "failed", "blocked"}:
-                context.log.info("%s %s %s", event.kind, event.node, event.message)
-
         with Workspace(settings) as workspace:
             outcome = workspace.refresh(
                 config.assets,
                 variants=config.variants or None,
                 years=config.years or None,
                 groups=config.groups or None,
-                tell=tell,
+                tell=tell_outcomes(context.log.info),
                 waiting=context.log.info,
             )
         reached = prices_until(context.instance)

@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from finpipe.orchestration.events import Event
+from finpipe.orchestration.events import tell_outcomes
 from finpipe.settings import Settings
 
 WARM = "warm_caches"
@@ -46,13 +46,12 @@ def warm_job() -> dg.JobDefinition:
     ) -> None:
         from finpipe.orchestration.workspace import Workspace
 
-        def tell(event: Event) -> None:
-            if event.kind in {"made", "failed", "blocked"}:
-                context.log.info("%s %s %s", event.kind, event.node, event.message)
-
         with Workspace(settings) as workspace:
             outcome = workspace.refresh(
-                config.assets, groups=config.groups or None, tell=tell, waiting=context.log.info
+                config.assets,
+                groups=config.groups or None,
+                tell=tell_outcomes(context.log.info),
+                waiting=context.log.info,
             )
         context.add_output_metadata(
             {

@@ -62,11 +62,7 @@ def shared_cache(
         years=settings.history_years,
         at=ticker_groups.now(),
     )
-    return Result(
-        json.dumps(filled.record, sort_keys=True),
-        facts=cache_checks.cache_facts(filled, settings),
-        checks=cache_checks.cache_checks(filled, settings),
-    )
+    return cache_checks.result(filled, settings)
 
 
 @stage(
@@ -97,11 +93,7 @@ def hot_set(
         years=settings.history_years,
         at=ticker_groups.now(),
     )
-    return Result(
-        json.dumps(filled.record, sort_keys=True),
-        facts=cache_checks.cache_facts(filled, settings),
-        checks=cache_checks.cache_checks(filled, settings),
-    )
+    return cache_checks.result(filled, settings)
 
 
 @stage(
