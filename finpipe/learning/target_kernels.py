@@ -22,6 +22,7 @@ Keys: TypeAlias = NDArray[np.uint64]
 Mask: TypeAlias = NDArray[np.bool_]
 
 VALUES = types.Array(float64, 1, "C", readonly=True)
+RETURNS = types.Array(float64, 2, "C", readonly=True)
 ROWS = types.Array(int64, 1, "C", readonly=True)
 DAYS = types.Array(int32, 1, "C", readonly=True)
 MASK = types.Array(boolean, 1, "C", readonly=True)
@@ -207,8 +208,32 @@ def _label_date(
         out[5, members[i]] = rank[i]
 
 
+@numba.njit(nogil=True, error_model="numpy")
+def _places(days: Days, begins: Rows, ends: Rows, first: int, bounds: Rows) -> Rows:
+    """Where the rows go, stock by stock, once those of each day from ``first`` on stand between its ``bounds``."""
+    free, places = bounds.copy(), np.empty(bounds[-1], np.int64)
+    seen = 0
+    for stock in range(begins.size):
+        for row in range(begins[stock], ends[stock]):
+            places[seen] = free[days[row] - first]
+            free[days[row] - first] += 1
+            seen += 1
+    return places
+
+
+@numba.njit(nogil=True, error_model="numpy")
+def _put_back(made: Singles, places: Rows, begins: Rows, ends: Rows, out: Singles) -> None:
+    """Write what was made of the rows at ``places`` where the rows are."""
+    seen = 0
+    for stock in range(begins.size):
+        for row in range(begins[stock], ends[stock]):
+            for line in range(made.shape[0]):
+                out[line, row] = made[line, places[seen]]
+            seen += 1
+
+
 @numba.njit(
-    [void(VALUES, ROWS, DAYS, int64, int64, BETA, MASK, DAYS, int64, float64, float32[:, ::1])],
+    [void(RETURNS, ROWS, DAYS, int64, int64, BETA, MASK, DAYS, int64, float64, float32[:, :, ::1])],
     cache=True,
     nogil=True,
     error_model="numpy",
@@ -228,9 +253,10 @@ def labels(
 ) -> None:
     """Labels of the days from ``first`` to before ``end``, where a stock's rows begin at ``starts``.
 
-    ``out`` has a line each for the clipped return, the return, alpha, residual, and the percent ranks of the
-    return, of the residual, and of the return within the sector. Few days at a time are put side by side, worked
-    on, and put back, so that memory is walked through stock by stock.
+    ``realized`` has a line for each horizon. ``out`` has for each horizon a line each for the clipped return, the
+    return, alpha, residual, and the percent ranks of the return, of the residual, and of the return within the
+    sector. Few days at a time are put side by side, worked on, and put back, so that memory is walked through
+    stock by stock.
     """
     stocks = starts.size - 1
     begins, ends = np.empty(stocks, np.int64), np.empty(stocks, np.int64)
@@ -242,27 +268,25 @@ def labels(
         for row in range(begins[stock], ends[stock]):
             bounds[days[row] - first + 1] += 1
     bounds = np.cumsum(bounds)
-    size, place = bounds[-1], bounds.copy()
+    size, places = bounds[-1], _places(days, begins, ends, first, bounds)
     returns_, betas = np.empty(size, np.float64), np.empty(size, np.float32)
     members, groups = np.empty(size, np.bool_), np.empty(size, np.int32)
     made = np.empty((7, size), np.float32)
+    seen = 0
     for stock in range(stocks):
         for row in range(begins[stock], ends[stock]):
-            at = place[days[row] - first]
-            place[days[row] - first] += 1
-            returns_[at], betas[at], members[at], groups[at] = (
-                realized[row],
-                beta[row],
-                ranked[row],
-                sectors[row],
+            at = places[seen]
+            betas[at], members[at], groups[at] = beta[row], ranked[row], sectors[row]
+            seen += 1
+    for horizon in range(realized.shape[0]):
+        seen = 0
+        for stock in range(stocks):
+            for row in range(begins[stock], ends[stock]):
+                returns_[places[seen]] = realized[horizon, row]
+                seen += 1
+        for day in range(end - first):
+            a, b = bounds[day], bounds[day + 1]
+            _label_date(
+                returns_[a:b], betas[a:b], members[a:b], groups[a:b], sector_count, limit, made[:, a:b]
             )
-    for day in range(end - first):
-        a, b = bounds[day], bounds[day + 1]
-        _label_date(returns_[a:b], betas[a:b], members[a:b], groups[a:b], sector_count, limit, made[:, a:b])
-    place[:] = bounds
-    for stock in range(stocks):
-        for row in range(begins[stock], ends[stock]):
-            at = place[days[row] - first]
-            place[days[row] - first] += 1
-            for line in range(7):
-                out[line, row] = made[line, at]
+        _put_back(made, places, begins, ends, out[horizon])

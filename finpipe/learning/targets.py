@@ -5,7 +5,7 @@ The only place of the package that looks ahead. Whether a label may be trained o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -140,11 +140,13 @@ def forward_returns(
         ranked[row_positions("krx/universe", universe, packed, rows_of)] = True
     del prices, packed
     cross_section = _CrossSection(keys, beta["rolling_beta"], ranked, sector)
-    realized = np.empty(keys.height)
+    wanted = sorted(set(horizons))
+    realized = np.empty((len(wanted), keys.height))
+    for horizon, line in zip(wanted, realized, strict=True):
+        path.returns(horizon, delisting_return, line, threads)
+    del path
     columns = keys.get_columns()
-    for horizon in sorted(set(horizons)):
-        path.returns(horizon, delisting_return, realized, threads)
-        arrays = cross_section.labels(realized, threads)
+    for horizon, arrays in zip(wanted, cross_section.labels(realized, threads), strict=True):
         columns += [
             pl.Series(column.name, array, nan_to_null=True)
             for column, array in zip(_columns(horizon), arrays, strict=True)
@@ -216,11 +218,11 @@ class _CrossSection:
         self._ranked = ranked
         self._sectors = np.full(keys.height, -1, np.int32) if sector is None else _numbered(sector)
 
-    def labels(self, realized: Floats, threads: int | None) -> list[Singles]:
-        """Return the columns of ``_columns`` for returns of the traded rows."""
+    def labels(self, realized: Floats, threads: int | None) -> Iterator[list[Singles]]:
+        """Yield the columns of ``_columns`` for each line of ``realized``, the returns of the traded rows."""
         from finpipe.learning import target_kernels
 
-        panel, out = self._panel, np.empty((7, len(realized)), np.float32)
+        panel, out = self._panel, np.empty((len(realized), 7, self._panel.rows), np.float32)
         sectors = int(self._sectors.max(initial=0)) + 1
 
         def of_dates(days: range) -> None:
@@ -241,8 +243,8 @@ class _CrossSection:
         days = panel.dates.size
         pieces = [range(day, min(day + _DATES_PER_PIECE, days)) for day in range(0, days, _DATES_PER_PIECE)]
         run(of_dates, pieces, threads)
-        label, realized_return, alpha, residual, rank, residual_rank, sector_rank = out
-        return [label, realized_return, alpha, residual, rank, rank, residual_rank, sector_rank]
+        for label, realized_return, alpha, residual, rank, residual_rank, sector_rank in out:
+            yield [label, realized_return, alpha, residual, rank, rank, residual_rank, sector_rank]
 
 
 def _numbered(sector: pl.Series) -> NDArray[np.int32]:

@@ -20,8 +20,10 @@ from finpipe.orchestration import modules
 from finpipe.settings import OPERATIONAL
 
 if TYPE_CHECKING:
+    import numpy as np
     import polars as pl
     import xxhash
+    from numpy.typing import NDArray
 
 DECLARATIONS = frozenset({"finpipe", "finpipe.settings", "finpipe.market.schema", "finpipe.features.feature"})
 """Modules that declare but do not compute: what they declare is checked on every write instead."""
@@ -127,7 +129,7 @@ def _hash_values(column: pl.Series, digest: xxhash.xxh3_128) -> None:
     import polars as pl
 
     if column.null_count():
-        digest.update(np.packbits(column.is_null().to_numpy()))
+        digest.update(_packed(column.is_null()))
     if isinstance(column.dtype, (pl.Categorical, pl.Enum)):
         categories = column.unique().drop_nulls().cast(pl.String).sort()
         digest.update("\0".join(categories).encode())
@@ -142,6 +144,21 @@ def _hash_values(column: pl.Series, digest: xxhash.xxh3_128) -> None:
         physical = physical.cast(pl.UInt8)
     filled = physical.fill_null(0).to_numpy() if physical.null_count() else physical.to_numpy()
     digest.update(np.ascontiguousarray(filled))
+
+
+def _packed(flags: pl.Series) -> NDArray[np.uint8]:
+    """Return what ``np.packbits`` makes of ``flags``, from the bits that Arrow keeps, where the first is the lowest."""
+    import numpy as np
+
+    kept = flags.to_arrow()
+    if kept.offset % 8:
+        return np.packbits(flags.to_numpy())
+    length = -(-len(flags) // 8)
+    bits = np.frombuffer(kept.buffers()[1], np.uint8, length, kept.offset // 8)
+    upwards = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
+    packed: NDArray[np.uint8] = np.packbits(upwards, axis=1)[:, 0][bits]
+    packed[-1] &= 0xFF << -len(flags) % 8 & 0xFF
+    return packed
 
 
 @cache

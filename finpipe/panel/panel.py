@@ -65,10 +65,10 @@ class Panel:
                 "sort by (stock_code, date)"
             )
         numbers = dates.cast(pl.Date).to_physical().to_numpy()
-        increases = np.diff(numbers, prepend=np.int32(-(2**31))) > 0
-        increases[begins] = True
+        increases = numbers[1:] > numbers[:-1]
+        increases[begins[1:] - 1] = True
         if not increases.all():
-            row = int(np.argmin(increases))
+            row = int(np.argmin(increases)) + 1
             raise SchemaError(
                 f"panel: row {row}, stock {frame['stock_code'][row]} on {dates[row]}, follows {dates[row - 1]}; "
                 "rows must be sorted by and unique in (stock_code, date)"
@@ -90,9 +90,11 @@ class Panel:
     def by_date(self) -> DateOrder:
         """The rows in order of date, computed when first asked for."""
         from finpipe.panel.counting_sort import counting_sort
+        from finpipe.panel.position_kernels import count
 
         starts = np.zeros(self.dates.size + 1, np.int64)
-        np.cumsum(np.bincount(self.days, minlength=self.dates.size), out=starts[1:])
+        count(self.days, 0, starts[1:])
+        np.cumsum(starts, out=starts)
         rows = np.empty(self.rows, np.int64)
         counting_sort(self.days, starts.copy(), rows)
         return DateOrder(rows, starts)

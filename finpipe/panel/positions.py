@@ -13,8 +13,14 @@ def positions(numbers: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np
     """
     if not numbers.size:
         return numbers, numbers
-    least = numbers.min()
-    offsets = numbers - least
-    seen = np.bincount(offsets) > 0
-    position = (np.cumsum(seen) - 1).astype(np.int32)
-    return np.flatnonzero(seen).astype(np.int32) + least, position.take(offsets)
+    from finpipe.panel.position_kernels import count, look_up
+
+    least = int(numbers.min())
+    counts = np.zeros(int(numbers.max()) - least + 1, np.int64)
+    count(numbers, least, counts)
+    found = np.flatnonzero(counts).astype(np.int32)
+    position = np.zeros(counts.size, np.int32)
+    position[found] = np.arange(found.size, dtype=np.int32)
+    out = np.empty(numbers.size, np.int32)
+    look_up(numbers, least, position, out)
+    return found + np.int32(least), out

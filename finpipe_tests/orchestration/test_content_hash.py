@@ -4,8 +4,10 @@ import datetime as dt
 import subprocess
 import sys
 
+import numpy as np
 import polars as pl
 import pytest
+import xxhash
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -41,6 +43,17 @@ def frames(draw: st.DrawFn) -> pl.DataFrame:
 def test_chunks_do_not_matter(frame, cut):
     parts = pl.concat([frame[:cut], frame[cut:]], rechunk=False)
     assert content_hash(parts) == content_hash(frame) == content_hash(frame.rechunk())
+
+
+@given(st.lists(st.none() | st.integers(0, 9), min_size=1, max_size=40), st.integers(0, 20))
+@settings(deadline=None, max_examples=100)
+def test_nulls_are_hashed_as_bits_wherever_a_column_begins(values, first):
+    column = pl.Series("n", [1, None] * 10 + values, pl.Int64)[min(first, 20) :]
+    digest = xxhash.xxh3_128(f"n:Int64:{len(column)};".encode())
+    if column.null_count():
+        digest.update(np.packbits(column.is_null().to_numpy()))
+    digest.update(column.fill_null(0).to_numpy().copy())
+    assert content_hash(column.to_frame()) == digest.hexdigest()
 
 
 @given(frames(), st.data())
