@@ -27,6 +27,33 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kills", type=int, help="how often each of the kill tests kills a process")
 
 
+WAITING = (
+    ("faults/test_killed.py",),
+    ("browser/test_dagster_ui.py", "faults/test_no_room.py"),
+    ("integration/test_daemon.py", "integration/test_hostile.py"),
+)
+"""Modules that take longest, and much of it wait for other processes, by the worker that begins with them."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let each worker begin with what takes longest; ``--dist worksteal`` gives each an equal run of the tests."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    first: list[list[pytest.Item]] = [[] for _ in range(workers)]
+    others = []
+    for item in items:
+        path = item.path.as_posix()
+        at = next((at for at, names in enumerate(WAITING) if path.endswith(names)), None)
+        (others if at is None else first[at % workers]).append(item)
+    share = len(items) // workers
+    ordered: list[pytest.Item] = []
+    for worker, begun in enumerate(first):
+        count = len(others) if worker == workers - 1 else max(0, share - len(begun))
+        ordered += begun + others[:count]
+        others = others[count:]
+    items[:] = ordered
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup() -> None:
     """Let no instance of another test stand in: Dagster keeps the last one at hand, and fixtures end out of turn."""

@@ -250,5 +250,5 @@ def yearly_predictions(
     return predict(replace(yearly_ranker, fold=fold), rows, threads=settings.threads)
 
 
-LEAK_DAYS = 250
+LEAK_DAYS = 100
 """Days on which features are looked at for leaks: plenty for an alarm, and quick."""
