@@ -8,6 +8,9 @@ BIN := .venv/bin
 HOME_FOLDER ?= data
 BENCH_DATABASE ?= $(HOME_FOLDER)/bench/krx_stock_data.db
 
+# Tests and benchmarks start hundreds of processes, each of which would compile finpipe anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help setup demo test lint format ui bench lock clean
 
 help: ## list the targets

@@ -32,12 +32,14 @@ WAITING = (
     ("browser/test_dagster_ui.py", "faults/test_no_room.py"),
     ("integration/test_daemon.py", "integration/test_hostile.py"),
 )
-"""Modules that take longest, and much of it wait for other processes, by the worker that begins with them."""
+"""Modules that take longest, and much of it wait for other processes, by the worker that has them early."""
+MEANWHILE = 300
+"""Tests of the other workers while the first makes the home that these modules need."""
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let each worker begin with what takes longest; ``--dist worksteal`` gives each an equal run of the tests."""
+    """Let each worker have early what takes longest; ``--dist worksteal`` gives each an equal run of the tests."""
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     first: list[list[pytest.Item]] = [[] for _ in range(workers)]
     others = []
@@ -49,7 +51,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     ordered: list[pytest.Item] = []
     for worker, begun in enumerate(first):
         count = len(others) if worker == workers - 1 else max(0, share - len(begun))
-        ordered += begun + others[:count]
+        before = min(MEANWHILE, count) if worker else 0
+        ordered += others[:before] + begun + others[before:count]
         others = others[count:]
     items[:] = ordered
 
