@@ -27,7 +27,7 @@ from finpipe_tests.market.sample_database import (
     write_prices,
 )
 
-STOCKS, ROUNDS = 1000, 3
+STOCKS, ROUNDS = 1000, 2
 
 WRITER = """
 import sqlite3, sys, time
