@@ -37,7 +37,7 @@ PortfolioObjective = Literal[
 PortfolioForecast = Literal[
     "ensemble", "ets", "theta", "arima", "shrunk_mean", "equilibrium", "black_litterman", "prophet"
 ]
-PortfolioCovariance = Literal["sample", "ledoit-wolf", "oas", "exponential", "denoised", "gerber"]
+PortfolioCovariance = Literal["ledoit-wolf", "sample", "oas", "exponential", "denoised", "gerber"]
 OPERATIONAL = frozenset(
     {
         *("home", "database", "store", "workers", "threads", "yahoo_mirror"),

@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -106,6 +107,23 @@ def demo_home(shared_folder: Path, demo_market: Path) -> DemoHome:
 def own_home(demo_home: DemoHome, tmp_path: Path) -> DemoHome:
     """A copy of ``demo_home`` that the test may change, on the same database."""
     return demo_home.copy(tmp_path / "home")
+
+
+@pytest.fixture
+def fits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The lengths of the series that Prophet was fitted to, one after the other."""
+    pytest.importorskip("prophet", reason="the extra prophet is not installed")
+    from finpipe.portfolio import prophet_forecast
+
+    found: list[int] = []
+    fitted = prophet_forecast._fitted
+
+    def counted(days: Any, values: Any) -> Any:
+        found.append(len(days))
+        return fitted(days, values)
+
+    monkeypatch.setattr(prophet_forecast, "_fitted", counted)
+    return found
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
@@ -32,7 +32,7 @@ from finpipe.cli.portfolio_options import (
     stated,
     wanted_values,
 )
-from finpipe.settings import Settings, load_settings
+from finpipe.settings import PortfolioObjective, Settings, load_settings
 
 if TYPE_CHECKING:
     from finpipe.portfolio.results import OptimizedPortfolio
@@ -48,8 +48,7 @@ def optimize(
     objective: Annotated[
         str | None,
         typer.Option(
-            help="max-sharpe, min-volatility, target-return, target-volatility, risk-parity, hrp, min-cvar, "
-            "max-diversification or herc.",
+            help=f"{', '.join(get_args(PortfolioObjective))}.",
             show_default="the setting",
         ),
     ] = None,

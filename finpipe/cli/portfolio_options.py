@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from finpipe.settings import Settings
+from finpipe.settings import PortfolioCovariance, PortfolioForecast, Settings
 
 if TYPE_CHECKING:
     from finpipe.portfolio.answers import Told
@@ -41,15 +41,13 @@ RiskFree = Annotated[
 Forecast = Annotated[
     str | None,
     typer.Option(
-        help="Expected returns: ensemble, ets, theta, arima, shrunk_mean, equilibrium, black_litterman, prophet.",
+        help=f"Expected returns: {', '.join(get_args(PortfolioForecast))}.",
         show_default="the setting",
     ),
 ]
 Covariance = Annotated[
     str | None,
-    typer.Option(
-        help="sample, ledoit-wolf, oas, exponential, denoised or gerber.", show_default="the setting"
-    ),
+    typer.Option(help=f"{', '.join(get_args(PortfolioCovariance))}.", show_default="the setting"),
 ]
 MinWeight = Annotated[
     float | None, typer.Option(help="Least weight of a ticker, fraction.", show_default="0")

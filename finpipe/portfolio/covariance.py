@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 
@@ -27,8 +28,9 @@ from finpipe.market.daily_bars import listed
 from finpipe.portfolio.definiteness import positive_definite
 from finpipe.portfolio.returns import TRADING_DAYS, Floats, Returns
 from finpipe.portfolio.short_histories import Completed, completed
+from finpipe.settings import PortfolioCovariance
 
-METHODS = ("ledoit-wolf", "sample", "oas", "exponential", "denoised", "gerber")
+METHODS: tuple[str, ...] = get_args(PortfolioCovariance)
 DEFAULT_METHOD = "ledoit-wolf"
 HALF_LIFE = 126.0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +18,12 @@ from finpipe.portfolio.forecast_models import Outcome, yearly_growth
 from finpipe.portfolio.returns import Floats, Prices, annual_mean
 from finpipe.portfolio.shrunk_mean import bayes_stein
 from finpipe.portfolio.views import View, view_matrix
+from finpipe.settings import PortfolioForecast
 
 CHAIN = ("prophet", "arima", "ets", "theta", "ensemble")
 """Models of single tickers; where one fails the next takes its place, and the ensemble always has an answer."""
 
-METHODS = ("ensemble", "ets", "theta", "arima", "shrunk_mean", "equilibrium", "black_litterman", "prophet")
+METHODS: tuple[str, ...] = get_args(PortfolioForecast)
 DEFAULT_METHOD = "ensemble"
 
 

@@ -9,25 +9,17 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from finpipe.settings import PortfolioObjective
+
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
-Objective = Literal[
-    "max-sharpe",
-    "min-volatility",
-    "target-return",
-    "target-volatility",
-    "risk-parity",
-    "hrp",
-    "min-cvar",
-    "max-diversification",
-    "herc",
-]
+Objective = PortfolioObjective
 OBJECTIVES: tuple[str, ...] = get_args(Objective)
 WITHOUT_PROGRAM = ("risk-parity", "hrp", "herc")
 """Objectives that follow a rule instead of minimising over all feasible weights."""

@@ -9,17 +9,16 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from finpipe.market.tickers import canonical_ticker, canonical_tickers
 from finpipe.portfolio.problem import Objective
+from finpipe.settings import PortfolioCovariance, PortfolioForecast
 
-Forecast = Literal[
-    "ensemble", "ets", "theta", "arima", "shrunk_mean", "equilibrium", "black_litterman", "prophet"
-]
-CovarianceMethod = Literal["sample", "ledoit-wolf", "oas", "exponential", "denoised", "gerber"]
+Forecast = PortfolioForecast
+CovarianceMethod = PortfolioCovariance
 
 Ticker = Annotated[str, BeforeValidator(canonical_ticker)]
 Tickers = Annotated[tuple[str, ...], BeforeValidator(canonical_tickers)]

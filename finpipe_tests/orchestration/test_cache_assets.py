@@ -188,18 +188,9 @@ def test_models_of_prophet_are_json_that_prophet_takes(few, monkeypatch):
     )
 
 
-def test_a_request_for_a_ticker_with_a_model_fits_nothing(few, monkeypatch):
-    pytest.importorskip("prophet", reason="prophet is an extra")
+def test_a_request_for_a_ticker_with_a_model_fits_nothing(few, fits, monkeypatch):
     from finpipe.orchestration.assets import cache
-    from finpipe.portfolio import prophet_forecast
     from finpipe.serve import tasks
-
-    fits: list[int] = []
-    fitted = prophet_forecast._fitted
-
-    def counted(days, values):
-        fits.append(len(days))
-        return fitted(days, values)
 
     def grown(ticker: str, end: dt.datetime) -> float:
         """What a worker forecasts for a request without a start."""
@@ -210,7 +201,6 @@ def test_a_request_for_a_ticker_with_a_model_fits_nothing(few, monkeypatch):
         return found["annual_return"]
 
     monkeypatch.setattr(cache, "MODELLED", 1)
-    monkeypatch.setattr(prophet_forecast, "_fitted", counted)
     few.made("prices/prophet_models")
     assert len(fits) == 1
     kept = grown(min(TICKERS), FRIDAY)

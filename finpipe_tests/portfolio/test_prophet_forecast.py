@@ -64,21 +64,6 @@ class Shelf(dict[str, str]):
 
 
 @pytest.fixture
-def fits(monkeypatch) -> list[int]:
-    """The lengths of the series that were fitted."""
-    pytest.importorskip("prophet", reason="the extra prophet is not installed")
-    found: list[int] = []
-    fitted = prophet_forecast._fitted
-
-    def counted(days, values):
-        found.append(len(days))
-        return fitted(days, values)
-
-    monkeypatch.setattr(prophet_forecast, "_fitted", counted)
-    return found
-
-
-@pytest.fixture
 def walk() -> np.ndarray:
     return 100 * np.exp(np.cumsum(np.random.default_rng(3).normal(0.0003, 0.015, 500)))
 

@@ -7,7 +7,6 @@ import json
 import pytest
 
 from finpipe.cache.entry import NEVER, Entry
-from finpipe.portfolio import prophet_forecast
 from finpipe.portfolio.answers import answer_analyze
 from finpipe.portfolio.market_data import price_source
 from finpipe.portfolio.prophet_forecast import model_key, prophet_models
@@ -40,20 +39,6 @@ def home(filled: Settings) -> Settings:
     """That home with an empty cache."""
     clear_caches(filled)
     return filled
-
-
-@pytest.fixture
-def fits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The lengths of the series that were fitted."""
-    found: list[int] = []
-    fitted = prophet_forecast._fitted
-
-    def counted(days, values):
-        found.append(len(days))
-        return fitted(days, values)
-
-    monkeypatch.setattr(prophet_forecast, "_fitted", counted)
-    return found
 
 
 def question(ticker: str, method: str = "prophet", **days: str) -> AnalyzeRequest:
