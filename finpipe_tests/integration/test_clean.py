@@ -8,18 +8,24 @@ import pytest
 
 from finpipe.orchestration.result_tables import ResultTables
 from finpipe.orchestration.workspace import Workspace
-from finpipe_tests.demo_home import TEST_YEARS, VARIANT
+from finpipe_tests.demo_home import TEST_YEARS, VARIANT, finpipe
 
 OTHER = "quick-h5"
 
 
+@pytest.fixture(scope="module")
+def made(demo_home, tmp_path_factory):
+    """A home with the study of every test, and after it another at one test year; not to be changed."""
+    own = demo_home.copy(tmp_path_factory.mktemp("studies") / "home")
+    arguments = ("--preset", "quick", "--horizon", "5", "--years", "2024", "--only", "krx/predictions")
+    finpipe("run", "--home", own.home, *arguments, FINPIPE_WORKERS="1")
+    return own
+
+
 @pytest.fixture
-def two_studies(own_home, say):
-    """A home with the study of every test, and after it another at one test year."""
-    arguments = ("--preset", "quick", "--horizon", "5", "--years", "2024")
-    said = say("run", "--home", own_home.home, *arguments, "--only", "krx/predictions", "--json")
-    assert said.record["failed"] == {}
-    return own_home
+def two_studies(made, tmp_path):
+    """A copy of that home which the test may change."""
+    return made.copy(tmp_path / "home")
 
 
 @pytest.fixture
