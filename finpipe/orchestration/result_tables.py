@@ -85,21 +85,19 @@ class ResultTables:
         """Return the number of rows of ``partition`` of ``asset``, None if there is no such table."""
         if not self.path.is_file():
             return None
+        import duckdb
+
         schema, table = _names(asset)
-        with self._connect(read_only=True) as connection:
-            if not self._columns(connection, schema, table):
-                return None
-            query = f'SELECT count(*) FROM "{schema}"."{table}"'
-            where, values = (
-                ("", [])
-                if partition is None
-                else (
-                    f" WHERE {self._column(asset)} = ?",
-                    [partition],
-                )
-            )
-            found: tuple[int] = connection.execute(query + where, values).fetchone()  # type: ignore[assignment]
-            return found[0]
+        query = f'SELECT count(*) FROM "{schema}"."{table}"'
+        if partition is not None:
+            query += f" WHERE {self._column(asset)} = ?"
+        try:
+            with self._connect(read_only=True) as connection:
+                values = [] if partition is None else [partition]
+                found: tuple[int] = connection.execute(query, values).fetchone()  # type: ignore[assignment]
+                return found[0]
+        except duckdb.CatalogException:
+            return None
 
     def remove(self, asset: str, partition: str) -> None:
         """Delete ``partition`` of ``asset``, if it is there."""
