@@ -48,7 +48,8 @@ class HeldEvents(SqliteEventLogStorage):
                 yield connection
 
     def _initdb(self, engine: Engine, for_index_shard: bool = False) -> None:
-        if revision(engine):
+        if made := revision(engine):
+            self._head = made
             return
         if not self._head:
             super()._initdb(engine, for_index_shard)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import polars as pl
 
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 PARTITION = "variant"
 """Column of the partition, unless the tables are told of another."""
+FileState: TypeAlias = tuple[tuple[int, int, int], ...]
+"""Inode, size and time of change of the file and of its log."""
+Counts: TypeAlias = dict[tuple[str, str], dict[str | None, int]]
+"""Rows by partition, by schema and table."""
 
 
 class ResultTablesError(RuntimeError):
@@ -42,6 +46,7 @@ class ResultTables:
     path: Path
     patience: float = 60.0
     columns: Mapping[str, str] = field(default_factory=dict)
+    _counts: dict[FileState, Counts] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def replace(self, asset: str, partition: str | None, frame: pl.DataFrame) -> None:
         """Put ``frame`` in the place of ``partition`` of ``asset`` (of the whole table if None), in one transaction.
@@ -83,21 +88,10 @@ class ResultTables:
 
     def rows(self, asset: str, partition: str | None) -> int | None:
         """Return the number of rows of ``partition`` of ``asset``, None if there is no such table."""
-        if not self.path.is_file():
+        found = self._counted().get(_names(asset))
+        if found is None:
             return None
-        import duckdb
-
-        schema, table = _names(asset)
-        query = f'SELECT count(*) FROM "{schema}"."{table}"'
-        if partition is not None:
-            query += f" WHERE {self._column(asset)} = ?"
-        try:
-            with self._connect(read_only=True) as connection:
-                values = [] if partition is None else [partition]
-                found: tuple[int] = connection.execute(query, values).fetchone()  # type: ignore[assignment]
-                return found[0]
-        except duckdb.CatalogException:
-            return None
+        return sum(found.values()) if partition is None else found.get(partition, 0)
 
     def remove(self, asset: str, partition: str) -> None:
         """Delete ``partition`` of ``asset``, if it is there."""
@@ -109,6 +103,42 @@ class ResultTables:
                 connection.execute(
                     f'DELETE FROM "{schema}"."{table}" WHERE {self._column(asset)} = ?', [partition]
                 )
+
+    def _counted(self) -> Counts:
+        """Return the rows of all tables, counted anew when the file has changed: to open it takes longest."""
+        if not self.path.is_file():
+            return {}
+        state = self._state()
+        if state not in self._counts:
+            counts = self._count()
+            self._counts.clear()
+            self._counts[state] = counts
+        return self._counts[state]
+
+    def _count(self) -> Counts:
+        counts: Counts = {}
+        with self._connect(read_only=True) as connection:
+            described = connection.execute(
+                "SELECT schema_name, table_name, list(column_name) FROM duckdb_columns() "
+                "SEMI JOIN duckdb_tables() USING (schema_name, table_name) GROUP BY ALL"
+            ).fetchall()
+            for schema, table, columns in described:
+                column = self._column(schema)
+                by = f'"{column}"' if column in columns else "NULL"
+                found = connection.execute(
+                    f'SELECT {by} AS partition, count(*) FROM "{schema}"."{table}" GROUP BY partition'
+                ).fetchall()
+                counts[schema, table] = dict(found)
+        return counts
+
+    def _state(self) -> FileState:
+        """Return what differs once somebody has written to the file."""
+        found = []
+        for path in (self.path, self.path.with_name(f"{self.path.name}.wal")):
+            with contextlib.suppress(FileNotFoundError):
+                status = path.stat()
+                found.append((status.st_ino, status.st_size, status.st_mtime_ns))
+        return tuple(found)
 
     def _column(self, asset: str) -> str:
         return self.columns.get(asset.partition("/")[0], PARTITION)
@@ -161,8 +191,8 @@ class ResultTables:
     @staticmethod
     def _columns(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> list[str]:
         rows = connection.execute(
-            "SELECT column_name FROM information_schema.columns "
-            "WHERE table_schema = ? AND table_name = ? ORDER BY ordinal_position",
+            "SELECT column_name FROM duckdb_columns() "
+            "WHERE schema_name = ? AND table_name = ? ORDER BY column_index",
             [schema, table],
         ).fetchall()
         return [name for (name,) in rows]

@@ -24,9 +24,12 @@ from finpipe_tests.faults.wreck import (
     assert_each_is_old_or_new,
     assert_nothing_is_left_over,
     contents,
-    kill_after,
+    has_said,
+    in_flight,
+    kill,
     start,
 )
+from finpipe_tests.waiting import until
 
 RUN = ("run", "--preset", "quick")
 BACKFILL = ("backfill", "--preset", "quick", "--years", "2021-2024")
@@ -77,7 +80,9 @@ def test_a_run_and_who_waits_for_it_goes_on(own_home, undisturbed, kills):
     killed = 0
     for said in islice(cycle((1, 4)), kills):
         process = start(*RUN, "--home", home, **CHANGED)
-        killed += kill_after(process, said, moments.uniform(0.0, 1.5))
+        has_said(process, said)
+        time.sleep(moments.uniform(0.0, 1.5))
+        killed += kill(process)
         assert_each_is_old_or_new(contents(home), old, undisturbed)
     assert killed, "there was nothing to kill"
 
@@ -88,7 +93,7 @@ def test_a_run_and_who_waits_for_it_goes_on(own_home, undisturbed, kills):
     second = start(*RUN, "--home", home, **CHANGED)
     assert second.stderr is not None
     assert f"process {first.pid} has been working in" in second.stderr.readline()
-    kill_after(first, 0, 0.0)
+    kill(first)
     _, said = second.communicate(timeout=300)
     assert second.returncode == 0, said
     assert contents(home) == undisturbed
@@ -99,14 +104,17 @@ def test_a_run_and_who_waits_for_it_goes_on(own_home, undisturbed, kills):
 def test_a_backfill_with_four_years_in_flight(own_home, undisturbed, kills):
     moments = random.Random(20_240_103)
     home, old = own_home.home, contents(own_home.home)
-    forced = (*BACKFILL, "--force")
-    moments_of_a_backfill = cycle(((1, "krx/test_window[2024]", False), (1, "", True), (2, "", False)))
-    for lines, word, alone in islice(moments_of_a_backfill, kills + 1):
-        process = start(*forced, "--home", home, **FOUR_AT_ONCE)
-        assert kill_after(process, lines, moments.uniform(0.0, 0.5), alone=alone, word=word), (
-            "it was not at work"
-        )
+    killed = 0
+    for alone in islice(cycle((False, True)), 5 * kills):
+        since = time.time()
+        process = start(*BACKFILL, "--force", "--home", home, **FOUR_AT_ONCE)
+        until(lambda: in_flight(home, since) == 4 or process.poll() is not None, "four years")  # noqa: B023
+        time.sleep(moments.uniform(0.0, 1.5))
+        killed += kill(process, alone=alone)
         assert_each_is_old_or_new(contents(home), old, undisturbed)
+        if killed > kills:
+            break
+    assert killed > kills, "it was too quick to be killed"
     assert not record(BACKFILL, home)["failed"]
     years = {name for name in undisturbed if "yearly_" in name and "quick" in name}
     found = contents(home)

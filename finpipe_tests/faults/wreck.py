@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
-import time
+from contextlib import closing
 from pathlib import Path
 
 import polars as pl
@@ -35,18 +36,27 @@ def start(*arguments: object, **variables: str) -> subprocess.Popen[str]:
     )
 
 
-def kill_after(
-    process: subprocess.Popen[str], lines: int, seconds: float, *, alone: bool = False, word: str = ""
-) -> bool:
-    """Kill a command when it has said so many lines and a word and time has gone by; tell whether it was at work.
+def has_said(process: subprocess.Popen[str], lines: int) -> None:
+    """Wait until a command has said so many lines on standard error, or ends."""
+    assert process.stderr is not None
+    for _ in range(lines):
+        process.stderr.readline()
+
+
+def in_flight(home: Path, since: float) -> int:
+    """Return how many Dagster runs of a home that began after ``since`` are at work."""
+    with closing(sqlite3.connect(home / "dagster" / "history" / "runs.db")) as records:
+        query = "SELECT count(*) FROM runs WHERE status = 'STARTED' AND start_time >= ?"
+        found: tuple[int] = records.execute(query, [since]).fetchone()
+    return found[0]
+
+
+def kill(process: subprocess.Popen[str], *, alone: bool = False) -> bool:
+    """Kill a command; tell whether it was at work.
 
     Only the command itself is killed if ``alone``, its workers with it otherwise.
     """
     assert process.stderr is not None
-    said = [process.stderr.readline() for _ in range(lines)]
-    while said and said[-1] and word not in said[-1]:
-        said.append(process.stderr.readline())
-    time.sleep(seconds)
     at_work = process.poll() is None
     if at_work:
         (os.kill if alone else os.killpg)(process.pid, signal.SIGKILL)

@@ -49,6 +49,32 @@ def test_people_query_a_table_of_the_same_name(tables):
     assert sql(tables, "SELECT variant, sum(equity) FROM krx.backtest GROUP BY ALL") == [("top_n-h21", 2.1)]
 
 
+def test_rows_are_counted_again_when_anybody_has_written(tables):
+    tables.replace("krx/backtest", "top_n-h21", ONE)
+    assert tables.rows("krx/backtest", "top_n-h21") == 2
+    with duckdb.connect(str(tables.path)) as somebody:
+        somebody.execute("DELETE FROM krx.backtest WHERE equity > 1")
+        somebody.execute("CREATE VIEW krx.lost AS SELECT * FROM krx.backtest")
+        somebody.execute("CREATE TABLE krx.of_theirs AS SELECT 1 AS one")
+    assert tables.rows("krx/backtest", "top_n-h21") == 1
+    tables.replace("krx/backtest", "top_n-h21", ONE)
+    assert tables.rows("krx/backtest", "top_n-h21") == 2
+    tables.remove("krx/backtest", "top_n-h21")
+    assert tables.rows("krx/backtest", "top_n-h21") == 0
+    assert tables.rows("krx/of_theirs", None) == 1
+
+
+def test_the_file_is_opened_once_for_all_counts(tables, monkeypatch):
+    for study in ("top_n-h21", "v43-h63"):
+        tables.replace("krx/backtest", study, ONE)
+        tables.replace("krx/picks", study, OTHER)
+    opened = []
+    connect = duckdb.connect
+    monkeypatch.setattr(duckdb, "connect", lambda *a, **k: (opened.append(a), connect(*a, **k))[1])
+    counts = [tables.rows(f"krx/{name}", "v43-h63") for name in ("backtest", "picks", "trades")]
+    assert (counts, len(opened)) == ([2, 1, None], 1)
+
+
 def test_a_table_without_partitions_is_replaced_whole(tables):
     tables.replace("krx/stocks", None, ONE)
     tables.replace("krx/stocks", None, OTHER)
