@@ -10,6 +10,8 @@ BENCH_DATABASE ?= $(HOME_FOLDER)/bench/krx_stock_data.db
 
 # Tests and benchmarks start hundreds of processes, each of which would compile finpipe anew.
 unexport PYTHONDONTWRITEBYTECODE
+# Threads that wait for others sleep, for the processes of tests share two cores.
+test: export OMP_WAIT_POLICY := passive
 
 .PHONY: help setup demo test lint format ui bench lock clean
 

@@ -19,7 +19,7 @@ from finpipe.orchestration.resources import BACKFILL
 from finpipe.orchestration.stage import stage
 from finpipe.orchestration.steps import FORCE
 from finpipe.settings import load_settings
-from finpipe_tests.orchestration.toy import STAGES, Toy, toy_graph
+from finpipe_tests.orchestration.toy import STAGES, Toy, begin_with, toy_graph
 
 pytestmark = pytest.mark.filterwarnings("ignore:Non-compliant tag keys:DeprecationWarning")  # Dagster's own
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -67,7 +67,7 @@ def summary(joined: pl.DataFrame) -> pl.DataFrame:
 @pytest.fixture
 def automation(tmp_path: Path) -> Iterator[Automation]:
     with toy_graph(tmp_path / "home", (*STAGES, summary)) as toy:
-        toy.run()
+        begin_with(toy, Toy.run)
         found = Automation(toy)
         assert found.tick() == set(), "what a command has made needs nothing more"
         yield found

@@ -10,7 +10,7 @@ from finpipe.orchestration.cleaning import Cleaning, CleaningError, StudyRecord,
 from finpipe.orchestration.partitions import VARIANT
 from finpipe.orchestration.planner import Scope
 from finpipe.orchestration.stage import stage
-from finpipe_tests.orchestration.toy import STAGES, toy_graph
+from finpipe_tests.orchestration.toy import STAGES, begin_with, toy_graph
 
 
 def record(variant: str, last_made: float) -> StudyRecord:
@@ -49,10 +49,14 @@ def favourites(joined: dict) -> pl.DataFrame:  # type: ignore[type-arg]
 @pytest.fixture
 def toy(tmp_path):
     with toy_graph(tmp_path / "home", (*STAGES, favourites)) as toy:
-        toy.instance.delete_dynamic_partition(VARIANT, "plain")
-        toy.instance.add_dynamic_partitions(VARIANT, ["plain-h1", "rich-h5"])
-        toy.made()
+        begin_with(toy, _make_two_studies)
         yield toy
+
+
+def _make_two_studies(toy):
+    toy.instance.delete_dynamic_partition(VARIANT, "plain")
+    toy.instance.add_dynamic_partitions(VARIANT, ["plain-h1", "rich-h5"])
+    toy.made()
 
 
 def plan(toy, *unwanted):

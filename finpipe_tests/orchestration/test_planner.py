@@ -8,7 +8,7 @@ from finpipe.orchestration.partitions import TEST_YEAR, VARIANT
 from finpipe.orchestration.planner import Scope
 from finpipe.orchestration.provenance import node_name
 from finpipe_tests.orchestration import toy as toys
-from finpipe_tests.orchestration.toy import Toy
+from finpipe_tests.orchestration.toy import Toy, begin_with
 
 JOINED = "toy/joined[plain]"
 RECIPE = "toy/recipe[plain]"
@@ -18,8 +18,12 @@ SCORES = {f"toy/{name}[{year}|plain]" for name in ("scores", "notes") for year i
 @pytest.fixture
 def finished(toy: Toy) -> Toy:
     """The toy graph with everything made."""
-    assert toy.made() == toy.nodes()
+    begin_with(toy, _make_everything)
     return toy
+
+
+def _make_everything(toy: Toy) -> None:
+    assert toy.made() == toy.nodes()
 
 
 def test_everything_is_missing_at_first(toy):
@@ -265,10 +269,11 @@ def test_partitioned_stages_wait_for_what_may_bring_partitions(toy):
     assert set(now.batches) == {None, "plain"}
 
 
-def test_watchers_are_told_when_a_node_starts_and_how_it_ends(finished):
+def test_watchers_are_told_when_a_node_starts_and_how_it_ends(toy):
+    toy.run()
     kinds: dict[str, list[Any]] = {}
-    for event in finished.events:
+    for event in toy.events:
         kinds.setdefault(event.node, []).append((event.kind, event.rows))
     assert kinds["toy/signs"] == [("started", None), ("made", 3)]
     assert kinds[RECIPE] == [("started", None), ("made", None)]
-    assert set(kinds) == finished.nodes()
+    assert set(kinds) == toy.nodes()

@@ -19,7 +19,7 @@ from finpipe.orchestration.partitions import test_years as years  # not a test
 from finpipe.orchestration.provenance import latest_materialization
 from finpipe.orchestration.stage import Output, Result, stage
 from finpipe.settings import Settings
-from finpipe_tests.orchestration.toy import SOURCE, Toy, toy_graph, world
+from finpipe_tests.orchestration.toy import SOURCE, Toy, begin_with, toy_graph, world
 
 TABLE = Table(
     "toy/days",
@@ -65,7 +65,7 @@ def yearly_count(days: pl.DataFrame) -> pl.DataFrame:
 @pytest.fixture
 def recorded(tmp_path: Path) -> Iterator[Toy]:
     with toy_graph(tmp_path / "home", (two, count, yearly_count)) as toy:
-        toy.run()
+        begin_with(toy, Toy.run)
         yield toy
 
 

@@ -18,7 +18,7 @@ from finpipe.orchestration.home import exclusive, open_instance
 from finpipe.orchestration.partitions import TEST_YEAR, VARIANT
 from finpipe_tests.market.sample_database import aged, execute
 from finpipe_tests.orchestration.daemon import Daemon, nodes
-from finpipe_tests.orchestration.toy import Toy, toy_graph
+from finpipe_tests.orchestration.toy import Toy, begin_with, toy_graph
 
 pytestmark = pytest.mark.filterwarnings("ignore:Non-compliant tag keys:DeprecationWarning")  # Dagster's own
 
@@ -73,7 +73,7 @@ def watched(tmp_path: Path) -> Iterator[Watched]:
 def settled(watched: Watched) -> Watched:
     """A command has made everything, so that the first tick finds nothing to do."""
     sources.observe(watched.toy.settings, watched.toy.instance)
-    watched.toy.run()
+    begin_with(watched.toy, Toy.run)
     assert "up to date" in watched.daemon.rest()
     return watched
 

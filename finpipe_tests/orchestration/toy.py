@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -173,6 +174,52 @@ class Toy:
     def file(self, name: str) -> Path:
         """Return a file of the store."""
         return self.home / "store" / "toy" / name
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The files and the records of a toy at some moment."""
+
+    files: dict[str, bytes]
+    databases: tuple[sqlite3.Connection, ...]
+
+    @classmethod
+    def of(cls, toy: Toy) -> Kept:
+        """Take a copy of a toy."""
+        paths = [path for path in toy.home.rglob("*") if path.is_file()]
+        copies = []
+        for database in _databases(toy.instance):
+            copies.append(sqlite3.connect(":memory:", check_same_thread=False))
+            database.backup(copies[-1])
+        return cls({str(path.relative_to(toy.home)): path.read_bytes() for path in paths}, tuple(copies))
+
+    def put_into(self, toy: Toy) -> None:
+        """Make another toy like this one."""
+        for name, content in self.files.items():
+            path = toy.home / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        for copy, database in zip(self.databases, _databases(toy.instance), strict=True):
+            copy.backup(database)
+
+
+_KEPT: dict[object, Kept] = {}
+
+
+def begin_with(toy: Toy, prepare: Callable[[Toy], object]) -> None:
+    """Do with a toy what many tests begin with; after the first time in a process, put in place what came of it."""
+    begun = (prepare, *toy.graph.by_key)
+    if begun in _KEPT:
+        _KEPT[begun].put_into(toy)
+        return
+    prepare(toy)
+    _KEPT[begun] = Kept.of(toy)
+
+
+def _databases(instance: dg.DagsterInstance) -> list[sqlite3.Connection]:
+    """Return the databases of an instance that is in memory only."""
+    storages: tuple[Any, ...] = (instance.event_log_storage, instance.run_storage)
+    return [storage._held_conn.connection.dbapi_connection for storage in storages]
 
 
 @contextmanager
