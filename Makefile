@@ -25,9 +25,10 @@ $(BIN)/.ready: pyproject.toml requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e .
 	touch $@
 
-$(BIN)/.ready-dev: $(BIN)/.ready
+$(BIN)/.ready-dev: pyproject.toml requirements.lock
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev]'
-	touch $@
+	touch $(BIN)/.ready $@
 
 demo: $(BIN)/.ready ## run the main job on a synthetic market and show what comes out
 	$(BIN)/finpipe demo --home $(HOME_FOLDER)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 import signal
@@ -140,12 +141,23 @@ def fits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return found
 
 
+@functools.cache
+def _parsed_command() -> Callable[[], Any]:
+    """The command with all its verbs and options, which take a while to be looked through."""
+    from typer.main import get_command
+
+    from finpipe import cli
+
+    return get_command(cli.app)
+
+
 @pytest.fixture
 def say(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Said]:
     """The ``finpipe`` command in this process, with one worker."""
     from finpipe import cli
     from finpipe.console.terminal import err, out
 
+    monkeypatch.setattr(cli, "app", _parsed_command())
     monkeypatch.setenv("FINPIPE_WORKERS", "1")
     for terminal in (out, err):
         monkeypatch.setattr(terminal, "_width", 250)

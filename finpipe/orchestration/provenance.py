@@ -52,11 +52,11 @@ def node_name(key: str, partition: str | None) -> str:
 
 
 def latest_record(instance: dg.DagsterInstance, key: str, partition: str | None) -> Record | None:
-    """Return the latest materialization or observation of an asset partition, None if there is none."""
-    wanted = _only(key, partition)
-    found = instance.fetch_materializations(wanted, limit=1).records
-    if not found:
-        found = instance.fetch_observations(wanted, limit=1).records
+    """Return the latest materialization of an asset partition (observation of a source), None if there is none."""
+    from finpipe.orchestration.graph import graph
+
+    fetch = instance.fetch_observations if key in graph().source_keys else instance.fetch_materializations
+    found = fetch(_only(key, partition), limit=1).records
     return _record(found[0]) if found else None
 
 
@@ -75,14 +75,21 @@ def recorded_inputs(
     partition: str | None,
 ) -> dict[str, str]:
     """Return the present data versions of everything that the node at ``partition`` reads."""
-    return Ledger(instance).inputs(upstream, own_dimensions, partition)
+    return Ledger(instance, upstream).inputs(upstream, own_dimensions, partition)
 
 
 class Ledger:
-    """What is recorded of the nodes of a home at one moment: everything is looked up once."""
+    """What is recorded of the nodes of a home at one moment: everything is looked up once.
 
-    def __init__(self, instance: dg.DagsterInstance) -> None:
+    Parameters
+    ----------
+    keys
+        Assets that will be asked for; any if None.
+    """
+
+    def __init__(self, instance: dg.DagsterInstance, keys: Collection[str] | None = None) -> None:
         self._instance = instance
+        self._keys = keys
         self._records: dict[tuple[str, str | None], Record | None] = {}
         self._partitions: dict[str, tuple[str, ...]] = {}
         self._has_whole = False
@@ -135,8 +142,11 @@ class Ledger:
         if self._has_whole:
             return
         self._has_whole = True
-        keys = [dg.AssetKey(key.split("/")) for key, stage in graph().by_key.items() if not stage.dimensions]
-        for found in self._instance.get_asset_records(keys):
+        whole = [key for key, stage in graph().by_key.items() if not stage.dimensions]
+        asked = [key for key in whole if self._keys is None or key in self._keys]
+        if not asked:
+            return
+        for found in self._instance.get_asset_records([dg.AssetKey(key.split("/")) for key in asked]):
             latest = found.asset_entry.last_materialization_record
             if latest is not None:
                 self._records["/".join(found.asset_entry.asset_key.path), None] = _record(latest)

@@ -78,7 +78,7 @@ def test_a_run_and_who_waits_for_it_goes_on(own_home, undisturbed, kills):
     moments = random.Random(20_240_102)
     home, old = own_home.home, contents(own_home.home)
     killed = 0
-    for said in islice(cycle((1, 4)), kills):
+    for said in islice(cycle((4, 1)), kills - 1):
         process = start(*RUN, "--home", home, **CHANGED)
         has_said(process, said)
         time.sleep(moments.uniform(0.0, 1.5))

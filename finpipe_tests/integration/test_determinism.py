@@ -38,11 +38,9 @@ def everything(market: Path) -> WholeGraph:
     return run(market, **STUDY)
 
 
-def test_two_threads_make_the_same_bits_as_one(market, everything):
-    assert run(market, threads=2, **STUDY).hashes() == everything.hashes()
-
-
-def test_a_fresh_process_with_other_category_numbers_makes_the_same_bits(market, everything):
+def test_two_threads_of_a_process_with_other_category_numbers_make_the_same_bits_as_one_here(
+    market, everything
+):
     labels = sorted(labels_of(everything), key=lambda label: label[::-1], reverse=True)
     assert len(labels) > 100
     done = subprocess.run(
