@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 import numpy as np
@@ -95,6 +96,7 @@ def training_panel(
 
 _COLUMNS_AT_A_TIME = 16
 _ROWS_AT_A_TIME = 1 << 19
+_PIECES_AT_A_TIME = 2  # one is read while the rows of the other are chosen
 
 
 def _pick(frame: Frame, chosen: pl.Series, fill: Fill) -> Iterator[pl.Series]:
@@ -109,11 +111,13 @@ def _pick(frame: Frame, chosen: pl.Series, fill: Fill) -> Iterator[pl.Series]:
 def _picked(frame: Frame, names: Collection[str], chosen: pl.Series) -> pl.DataFrame:
     """Return columns of the chosen rows; of the others only a few are in memory at a time."""
     columns = frame.lazy().select(names)
-    pieces = [
-        columns.slice(start, _ROWS_AT_A_TIME).collect().filter(chosen.slice(start, _ROWS_AT_A_TIME))
-        for start in range(0, max(len(chosen), 1), _ROWS_AT_A_TIME)
-    ]
-    return pl.concat(pieces, rechunk=True)
+
+    def piece(start: int) -> pl.DataFrame:
+        return columns.slice(start, _ROWS_AT_A_TIME).collect().filter(chosen.slice(start, _ROWS_AT_A_TIME))
+
+    with ThreadPoolExecutor(_PIECES_AT_A_TIME) as pool:
+        pieces = pool.map(piece, range(0, max(len(chosen), 1), _ROWS_AT_A_TIME))
+        return pl.concat(pieces, rechunk=True)
 
 
 def _filled(picked: pl.DataFrame, frame: Frame, chosen: pl.Series) -> pl.DataFrame:

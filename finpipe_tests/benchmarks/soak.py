@@ -11,12 +11,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import datetime as dt
+import itertools
 import json
 import random
 import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +92,7 @@ async def soak(service: ServiceProcess, redis: RedisServer, options: argparse.Na
     settled = [each for each in memory if each[0] >= min(120.0, seconds / 5)]
     tenth = max(1, len(settled) // 10)
 
-    def mean(part: list[tuple[float, float, float]], which: int) -> float:
+    def mean(part: Sequence[tuple[float, float, float]], which: int) -> float:
         return sum(each[which] for each in part) / len(part)
 
     growth = [mean(settled[-tenth:], which) / mean(settled[:tenth], which) - 1 for which in (1, 2)]
@@ -103,10 +105,16 @@ async def soak(service: ServiceProcess, redis: RedisServer, options: argparse.Na
         "memory_end_mib": round(mean(settled[-tenth:], 1)),
         "memory_growth": round(growth[0], 4),
         "memory_growth_without_workers": round(growth[1], 4),
+        "memory_by_minute_mib": [round(mean(part, 1)) for part in by_minute(memory)],
+        "memory_by_minute_without_workers_mib": [round(mean(part, 2)) for part in by_minute(memory)],
         "hit_ratio": cache["hit_ratio"],
         "level_at_end": cache["level"],
         "prefetch": cache["prefetch"],
     }
+
+
+def by_minute(memory: Sequence[tuple[float, float, float]]) -> list[list[tuple[float, float, float]]]:
+    return [list(part) for _, part in itertools.groupby(memory, key=lambda each: int(each[0] // 60))]
 
 
 async def members(client: httpx.AsyncClient, options: argparse.Namespace) -> tuple[list[str], dt.date]:

@@ -74,31 +74,29 @@ def undisturbed(demo_home, tmp_path_factory):
     return contents(home)
 
 
-def test_a_run_and_who_waits_for_it_goes_on(own_home, undisturbed, kills):
+def test_a_run_and_who_waits_for_it_goes_on(demo_home, tmp_path, undisturbed, kills):
     moments = random.Random(20_240_102)
-    home, old = own_home.home, contents(own_home.home)
-    killed = 0
-    for said in islice(cycle((4, 1)), kills - 1):
+    old = contents(demo_home.home)
+    for turn, said in enumerate(islice(cycle((4, 1, 8, 0)), max(1, kills // 2))):
+        home = demo_home.copy(tmp_path / str(turn)).home
         process = start(*RUN, "--home", home, **CHANGED)
         has_said(process, said)
         time.sleep(moments.uniform(0.0, 1.5))
-        killed += kill(process)
+        assert kill(process), "there was nothing to kill"
         assert_each_is_old_or_new(contents(home), old, undisturbed)
-    assert killed, "there was nothing to kill"
 
-    first = start(*RUN, "--home", home, **CHANGED)
-    assert first.stderr is not None
-    first.stderr.readline()
-    os.killpg(first.pid, signal.SIGSTOP)
-    second = start(*RUN, "--home", home, **CHANGED)
-    assert second.stderr is not None
-    assert f"process {first.pid} has been working in" in second.stderr.readline()
-    kill(first)
-    _, said = second.communicate(timeout=300)
-    assert second.returncode == 0, said
-    assert contents(home) == undisturbed
-    assert_nothing_is_left_over(home)
-    assert record(RUN, home)["materialized"] == []
+        first = start(*RUN, "--home", home, **CHANGED)
+        has_said(first, 1)
+        os.killpg(first.pid, signal.SIGSTOP)
+        second = start(*RUN, "--home", home, **CHANGED)
+        assert second.stderr is not None
+        assert f"process {first.pid} has been working in" in second.stderr.readline()
+        kill(first)
+        _, said_at_last = second.communicate(timeout=300)
+        assert second.returncode == 0, said_at_last
+        assert contents(home) == undisturbed
+        assert_nothing_is_left_over(home)
+        assert record(RUN, home)["materialized"] == []
 
 
 def test_a_backfill_with_four_years_in_flight(own_home, undisturbed, kills):
