@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 
 ALLOCATORS = {
@@ -23,3 +24,13 @@ def keep_freed_memory() -> None:
     """
     for name, value in ALLOCATORS.items():
         os.environ.setdefault(name, value)
+
+
+def give_back_freed_memory() -> None:
+    """Give what this process has freed back to the system now; numpy's allocator (glibc) keeps much of it otherwise.
+
+    Where the C library cannot do so, nothing happens.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

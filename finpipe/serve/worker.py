@@ -45,6 +45,7 @@ def _work(
 ) -> None:
     import json
 
+    from finpipe.panel.memory import give_back_freed_memory
     from finpipe.serve import tasks as known
     from finpipe.settings import Settings
 
@@ -60,6 +61,7 @@ def _work(
             send({"type": "error", **known.described(error)})
         else:
             send({"type": "result", "body": body})
+        give_back_freed_memory()
 
 
 class _Progress:

@@ -1,11 +1,25 @@
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import sys
 
+import pytest
+
 from finpipe.panel.memory import ALLOCATORS, keep_freed_memory
 
+FREED_BELOW_WHAT_IS_USED = """
+import numpy as np, psutil
+from finpipe.panel.memory import give_back_freed_memory
+
+held = lambda: psutil.Process().memory_info().rss / 2**20
+arrays = [np.ones(12_000) for _ in range(2000)]
+del arrays[:-1]
+before = held()
+give_back_freed_memory()
+print(before - held())
+"""
 BEFORE_A_HOME_IS_OPENED = """
 import sys
 import finpipe.cli, finpipe.panel.memory
@@ -23,6 +37,14 @@ def test_variables_that_are_set_stay_as_they_are(monkeypatch):
     keep_freed_memory()
     assert os.environ[first] == "dirty_decay_ms:0"
     assert all(os.environ[name] == ALLOCATORS[name] for name in others)
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="the C library is not glibc")
+def test_what_was_freed_below_what_is_in_use_is_given_back():
+    done = subprocess.run(
+        [sys.executable, "-c", FREED_BELOW_WHAT_IS_USED], capture_output=True, text=True, check=True
+    )
+    assert float(done.stdout) > 100, "of 183 MiB"
 
 
 def test_the_command_loads_no_allocator_before_it_says_how_they_are_to_work():

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from finpipe.panel.memory import ALLOCATORS
 from finpipe_tests.waiting import PATIENCE_S, until
 
 COMMAND = (sys.executable, "-c", "from finpipe.cli import main; main()", "serve")
@@ -24,7 +25,7 @@ class ServiceProcess:
         self.home = home
         self.log = home.with_name(f"{home.name}.log")
         self._environment = {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if name not in ALLOCATORS},
             **{
                 f"FINPIPE_{name.upper()}": str(value)
                 for name, value in {"provider": "demo", "serve_workers": 2, "threads": 1, **settings}.items()
