@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import os
 import sys
 
 import typer
@@ -57,6 +60,22 @@ app.add_typer(database.app, name="database")
 app.add_typer(cache.app, name="cache")
 app.add_typer(prices.app, name="prices")
 app.add_typer(portfolios.app, name="portfolios")
+
+
+def entry() -> None:
+    """Run the command as a process, which ends without taking apart what ends with it: gigabytes of columns."""
+    status: str | int = 0
+    try:
+        main()
+    except SystemExit as ended:
+        status = ended.code or 0
+        if not isinstance(status, int):
+            raise
+    atexit._run_exitfuncs()  # noqa: SLF001 (what is to be done at the end is done)
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(status)
 
 
 def main() -> None:

@@ -30,7 +30,7 @@ from rich.table import Table
 import finpipe
 from finpipe_tests.demo_home import environment
 
-COMMAND = "from finpipe.cli import main; main()"
+COMMAND = "from finpipe.cli import entry; entry()"
 PANEL = "krx/training_panel"
 PRICE_FEATURES = ("technical_features", "rolling_beta", "sector_features", "financial_features")
 

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-COMMAND = "from finpipe.cli import main; main()"
+COMMAND = "from finpipe.cli import entry; entry()"
 REAL = Path("us") / "sp500_daily_2010_2016.parquet"
 PERIOD = ("2012-01-01", "2016-12-31")
 DEMO_PERIOD = ("2019-01-02", "2023-12-29")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 
 import polars as pl
 import pytest
 
 from finpipe.settings import Settings
-from finpipe_tests.demo_home import VARIANT
+from finpipe_tests.demo_home import VARIANT, environment
 
 
 def test_a_backfill_skips_years_that_are_done_unless_forced(own_home, say):
@@ -125,3 +127,19 @@ def test_every_verb_explains_itself(say, verb, monkeypatch):
     if verb != "settings":
         assert "Example" in said.out
         assert f"finpipe {verb}" in said.out
+
+
+@pytest.mark.parametrize(("arguments", "status"), [(["features"], 0), (["features", "--none"], 2)])
+def test_a_process_says_everything_does_what_is_due_and_ends_with_its_status(arguments, status):
+    program = "import atexit; atexit.register(print, 'the end'); from finpipe.cli import entry; entry()"
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        env=environment({}),
+        check=False,
+    )
+    said = done.stdout.splitlines()
+    assert (done.returncode, said[-1]) == (status, "the end"), done.stderr
+    assert "--none" in done.stderr if status else "rolling_beta" in done.stdout

@@ -15,7 +15,7 @@ import httpx
 from finpipe.panel.memory import ALLOCATORS
 from finpipe_tests.waiting import PATIENCE_S, until
 
-COMMAND = (sys.executable, "-c", "from finpipe.cli import main; main()", "serve")
+COMMAND = (sys.executable, "-c", "from finpipe.cli import entry; entry()", "serve")
 
 
 class ServiceProcess:
