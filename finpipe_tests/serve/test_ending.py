@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from pathlib import Path
 
 import httpx
@@ -23,10 +24,19 @@ def test_a_service_ends_while_it_fetches_ahead(tmp_path: Path) -> None:
     running = ServiceProcess(tmp_path / "home", serve_warm=True, serve_rate=5000).start()
     try:
         with running.client() as client:
-            for ticker in ("TEC01", "FIN01", "UTI01"):
-                assert client.get(f"/api/analyze/{ticker}").status_code == 200
-            # until neighbours are being computed
-            until(lambda: client.get("/api/health").json()["workers"]["busy"], "what is fetched ahead")
+            groups = client.get("/api/groups").json()["groups"]
+            tickers = iter(next(group["tickers"] for group in groups if group["name"] == "demo"))
+
+            def neighbours_are_computed() -> bool:
+                """Ask for one more ticker, and look for a second whether its neighbours are at work."""
+                assert client.get(f"/api/analyze/{next(tickers)}").status_code == 200
+                deadline = time.monotonic() + 1
+                while time.monotonic() < deadline:
+                    if client.get("/api/health").json()["workers"]["busy"]:
+                        return True
+                return False
+
+            until(neighbours_are_computed, "what is fetched ahead")
         assert running.process is not None
         running.process.terminate()
         code = running.process.wait(SECONDS)
