@@ -163,7 +163,7 @@ def test_many_names_are_solved_on_a_few_and_still_optimal(all_stocks, name):
     cost=st.sampled_from([0.0, 0.01]),
     place=st.floats(0.05, 0.95),
 )
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=25)
 def test_random_problems_equal_cvxpy(seed, count, objective, most, l2, cost, place):
     stocks = small_market(seed, count)
     common = {"max_weight": most, "l2": l2, "cost": cost, "current_weights": {"T00": 0.5, "T01": 0.5}}
