@@ -126,7 +126,7 @@ class ResultTables:
                 column = self._column(schema)
                 by = f'"{column}"' if column in columns else "NULL"
                 found = connection.execute(
-                    f'SELECT {by} AS partition, count(*) FROM "{schema}"."{table}" GROUP BY partition'
+                    f'SELECT {by}, count(*) FROM "{schema}"."{table}" GROUP BY ALL'
                 ).fetchall()
                 counts[schema, table] = dict(found)
         return counts
