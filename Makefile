@@ -50,7 +50,7 @@ ui: $(BIN)/.ready ## open the Dagster UI on the same home as the command
 	$(BIN)/finpipe ui --home $(HOME_FOLDER)
 
 bench: $(BENCH_DATABASE) ## time finpipe against pandas and skfolio, what little changes cost, and the service
-	$(BIN)/python -m finpipe_tests.benchmarks krx --database $(BENCH_DATABASE) --repeat 3
+	$(BIN)/python -m finpipe_tests.benchmarks krx --database $(BENCH_DATABASE)
 	$(BIN)/python -m finpipe_tests.benchmarks little --database $(BENCH_DATABASE)
 	$(BIN)/python -m finpipe_tests.benchmarks little --database $(BENCH_DATABASE) --everything --share
 	$(BIN)/python -m finpipe_tests.benchmarks portfolio

@@ -60,7 +60,8 @@ def technical_features(daily_prices: pl.DataFrame | pl.LazyFrame, threads: int |
     from finpipe.panel.block import compute
     from finpipe.panel.panel import Panel
 
-    rows = daily_prices.lazy().filter(is_traded()).select("stock_code", "date", *_SOURCE.values()).collect()
+    source_columns = (pl.col(column).cast(pl.Float64).fill_null(float("nan")) for column in _SOURCE.values())
+    rows = daily_prices.lazy().filter(is_traded()).select("stock_code", "date", *source_columns).collect()
     panel = Panel.from_frame(rows)
     source = {name: rows[column].to_numpy() for name, column in _SOURCE.items()}
 
@@ -71,10 +72,5 @@ def technical_features(daily_prices: pl.DataFrame | pl.LazyFrame, threads: int |
     )
     features = columns | relative.relative(panel, exact, threads)
     return rows.select(
-        "stock_code",
-        "date",
-        *(
-            pl.Series(feature.name, features[feature.name], nan_to_null=True).cast(pl.Float32)
-            for feature in FEATURES
-        ),
-    )
+        "stock_code", "date", *(pl.Series(feature.name, features[feature.name]) for feature in FEATURES)
+    ).with_columns(pl.col(feature.name for feature in FEATURES).cast(pl.Float32).fill_nan(None))

@@ -20,6 +20,7 @@ from finpipe.learning.rows import (
     row_positions,
 )
 from finpipe.market.schema import DATE, STOCK_CODE, Column, Table
+from finpipe.panel.columns import empty_column
 from finpipe.panel.panel import Panel
 from finpipe.panel.threads import run
 from finpipe.panel.traded import is_traded
@@ -141,15 +142,15 @@ def forward_returns(
     del prices, packed
     cross_section = _CrossSection(keys, beta["rolling_beta"], ranked, sector)
     wanted = sorted(set(horizons))
-    realized = np.empty((len(wanted), keys.height))
+    realized = empty_column(len(wanted) * keys.height, np.float64).reshape(len(wanted), -1)
     for horizon, line in zip(wanted, realized, strict=True):
         path.returns(horizon, delisting_return, line, threads)
     del path
     columns = keys.get_columns()
     for horizon, arrays in zip(wanted, cross_section.labels(realized, threads), strict=True):
         columns += [
-            pl.Series(column.name, array, nan_to_null=True)
-            for column, array in zip(_columns(horizon), arrays, strict=True)
+            pl.Series(declared.name, array, nan_to_null=True)
+            for declared, array in zip(_columns(horizon), arrays, strict=True)
         ]
     return pl.DataFrame(columns)
 
@@ -222,7 +223,8 @@ class _CrossSection:
         """Yield the columns of ``_columns`` for each line of ``realized``, the returns of the traded rows."""
         from finpipe.learning import target_kernels
 
-        panel, out = self._panel, np.empty((len(realized), 7, self._panel.rows), np.float32)
+        panel = self._panel
+        out = empty_column(len(realized) * 7 * panel.rows, np.float32).reshape(len(realized), 7, panel.rows)
         sectors = int(self._sectors.max(initial=0)) + 1
 
         def of_dates(days: range) -> None:

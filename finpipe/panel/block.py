@@ -16,6 +16,7 @@ from numba import float32, float64, types, void
 from numpy.typing import NDArray
 
 from finpipe.panel import rolling
+from finpipe.panel.columns import empty_column
 from finpipe.panel.panel import Panel
 from finpipe.panel.rolling import Floats, Offsets
 from finpipe.panel.threads import run
@@ -108,22 +109,22 @@ def compute(
         The outputs and the exact columns by name, shape (rows,) each; NaN is null, and infinities have
         become NaN.
     """
-    stored = dict(zip(outputs, np.empty((len(outputs), panel.rows), np.float32), strict=True))
-    kept = dict(zip(exact, np.empty((len(exact), panel.rows)), strict=True))
+    stored = {name: empty_column(panel.rows, np.float32) for name in outputs}
+    kept = {name: empty_column(panel.rows, np.float64) for name in exact}
 
     def fill(stocks: range) -> None:
         begin, end = panel.starts[stocks.start], panel.starts[stocks.stop]
         block = Block(
             panel.starts[stocks.start : stocks.stop + 1] - begin,
-            {name: column[begin:end].astype(np.float64, copy=False) for name, column in source.items()},
+            {name: values[begin:end].astype(np.float64, copy=False) for name, values in source.items()},
         )
         with np.errstate(all="ignore"):
             for formula in formulas:
                 block.columns.update(formula(block))
-        for name, column in stored.items():
-            _store(block[name], column[begin:end])
-        for name, exact_column in kept.items():
-            exact_column[begin:end] = np.where(np.isfinite(block[name]), block[name], np.nan)
+        for name, single in stored.items():
+            _store(block[name], single[begin:end])
+        for name, double in kept.items():
+            double[begin:end] = np.where(np.isfinite(block[name]), block[name], np.nan)
 
     run(fill, panel.blocks(ROWS_PER_BLOCK), threads)
     return stored, kept

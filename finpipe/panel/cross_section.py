@@ -14,12 +14,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from finpipe.panel import cross_section_kernels as kernels
+from finpipe.panel.columns import empty_column
 from finpipe.panel.panel import Panel
 from finpipe.panel.positions import positions
 from finpipe.panel.threads import run
 
 Floats: TypeAlias = NDArray[np.float64]
 Groups: TypeAlias = NDArray[np.int32]
+Offsets: TypeAlias = NDArray[np.int64]
 
 # One row of consecutive dates shares a cache line, so dates are gathered several at a time.
 _DATES_PER_PIECE = 32
@@ -68,10 +70,16 @@ def rank(panel: Panel, values: Floats, groups: Groups | None = None, threads: in
         Shape (rows,), in (0, 1]: 1 is the largest value; NaN where the value or the group is missing.
     """
 
-    def of_date(members: Floats, group: Groups, out: Floats, count: int) -> None:
-        kernels.rank_sorted(members, np.argsort(members), group, count, out)
+    def of_dates(members: Floats, group: Groups, starts: Offsets, count: int, out: Floats) -> None:
+        widths = np.diff(starts)
+        by_date = np.full((widths.size, widths.max(initial=0)), np.inf)
+        present = np.where(np.isfinite(members), members, np.inf)
+        by_date[np.arange(by_date.shape[1]) < widths[:, np.newaxis]] = present
+        # One call for all dates: threads that take turns at many short ones would wait for each other. Sorting
+        # NaN takes numpy far longer than sorting numbers.
+        kernels.rank_sorted(members, np.argsort(by_date, axis=1), group, starts, count, out)
 
-    return _by_date(panel, values, groups, of_date, threads)
+    return _by_date(panel, values, groups, of_dates, threads)
 
 
 def zscore(
@@ -98,10 +106,10 @@ def zscore(
         Shape (rows,); NaN where the value or the group is missing, and where the group has one member.
     """
 
-    def of_date(members: Floats, group: Groups, out: Floats, count: int) -> None:
-        kernels.standardise(members, group, count, least_std, out)
+    def of_dates(members: Floats, group: Groups, starts: Offsets, count: int, out: Floats) -> None:
+        kernels.standardise(members, group, starts, count, least_std, out)
 
-    return _by_date(panel, values, groups, of_date, threads)
+    return _by_date(panel, values, groups, of_dates, threads)
 
 
 def groups(labels: pl.Series) -> Groups:
@@ -121,23 +129,21 @@ def _by_date(
     panel: Panel,
     values: Floats,
     groups: Groups | None,
-    of_date: Callable[[Floats, Groups, Floats, int], None],
+    of_dates: Callable[[Floats, Groups, Offsets, int, Floats], None],
     threads: int | None,
 ) -> Floats:
-    """Apply ``of_date(values, groups, out, number of groups)`` to the rows of every date."""
-    out = np.empty(panel.rows)
+    """Apply ``of_dates(values, groups, offsets of the dates, number of groups, out)`` to some dates at a time."""
+    out = empty_column(panel.rows, np.float64)
     count = 1 if groups is None else int(groups.max(initial=0)) + 1
 
-    def of_dates(days: range) -> None:
+    def of_piece(days: range) -> None:
         order = panel.by_date
-        begin = order.starts[days.start]
-        rows = order.rows[begin : order.starts[days.stop]]
-        members, result = values[rows], np.empty(rows.size)
+        starts = order.starts[days.start : days.stop + 1]
+        rows = order.rows[starts[0] : starts[-1]]
+        result = np.empty(rows.size)
         group = np.zeros(rows.size, np.int32) if groups is None else groups[rows]
-        for day in days:
-            date = slice(order.starts[day] - begin, order.starts[day + 1] - begin)
-            of_date(members[date], group[date], result[date], count)
+        of_dates(values[rows], group, starts - starts[0], count, result)
         out[rows] = result
 
-    run(of_dates, _pieces(panel), threads)
+    run(of_piece, _pieces(panel), threads)
     return out

@@ -17,6 +17,7 @@ Groups: TypeAlias = NDArray[np.int32]
 
 IN = types.Array(float64, 1, "C", readonly=True)
 ROWS = types.Array(int64, 1, "C", readonly=True)
+ORDERS = types.Array(int64, 2, "C", readonly=True)
 GROUPS = types.Array(int32, 1, "C", readonly=True)
 OUT = float64[::1]
 
@@ -78,56 +79,76 @@ def medians(values: Floats, rows: Rows, starts: Rows, first: int, end: int, out:
         out[day] = (lower + upper) / 2
 
 
-@numba.njit([void(IN, ROWS, GROUPS, int64, OUT)], cache=True, nogil=True, error_model="numpy")
-def rank_sorted(values: Floats, order: Rows, groups: Groups, count: int, out: Floats) -> None:
-    """Percent ranks within each group, where ``order`` sorts the values."""
+@numba.njit([void(IN, ORDERS, GROUPS, ROWS, int64, OUT)], cache=True, nogil=True, error_model="numpy")
+def rank_sorted(values: Floats, orders: Rows, groups: Groups, starts: Rows, count: int, out: Floats) -> None:
+    """Percent ranks within each date and group.
+
+    Row ``d`` of ``orders`` sorts the values of the ``d``-th date, whatever is missing or beyond them last.
+    """
     # Rows of a group keep their order of value, so one walk up gives each tie its lowest rank and one
     # walk down its highest.
-    members = np.zeros(count, np.int64)
+    members = np.empty(count, np.int64)
+    below = np.empty(count, np.int64)
     latest = np.empty(count, np.float64)
-    rank_ = np.zeros(count, np.int64)
-    for i in order:
-        group = groups[i]
-        if group < 0 or not np.isfinite(values[i]):
-            out[i] = np.nan
-            continue
-        members[group] += 1
-        if members[group] == 1 or values[i] != latest[group]:
-            rank_[group] = members[group]
-            latest[group] = values[i]
-        out[i] = rank_[group]
-    below = np.zeros(count, np.int64)
-    for i in order[::-1]:
-        group = groups[i]
-        if group < 0 or not np.isfinite(values[i]):
-            continue
-        if below[group] == 0 or values[i] != latest[group]:
-            rank_[group] = members[group] - below[group]
-            latest[group] = values[i]
-        below[group] += 1
-        out[i] = (out[i] + rank_[group]) / 2.0 / members[group]
-
-
-@numba.njit([void(IN, GROUPS, int64, float64, OUT)], cache=True, nogil=True, error_model="numpy")
-def standardise(values: Floats, groups: Groups, count: int, least_std: float, out: Floats) -> None:
-    """Standard scores within each group."""
-    members = np.zeros(count, np.int64)
-    mean = np.zeros(count, np.float64)
-    std = np.zeros(count, np.float64)
-    for i in range(values.size):
-        group = groups[i]
-        if group >= 0 and np.isfinite(values[i]):
+    rank_ = np.empty(count, np.int64)
+    for day in range(starts.size - 1):
+        first, end = starts[day], starts[day + 1]
+        out[first:end] = np.nan
+        members[:] = 0
+        present = 0
+        for k in orders[day]:
+            i = first + k
+            if i >= end or not np.isfinite(values[i]):
+                break
+            present += 1
+            group = groups[i]
+            if group < 0:
+                continue
             members[group] += 1
-            mean[group] += (values[i] - mean[group]) / members[group]
-    for i in range(values.size):
-        group = groups[i]
-        if group >= 0 and np.isfinite(values[i]):
-            std[group] += (values[i] - mean[group]) ** 2
-    for group in range(count):
-        std[group] = np.sqrt(std[group] / (members[group] - 1)) if members[group] > 1 else np.nan
-    for i in range(values.size):
-        group = groups[i]
-        if group >= 0 and np.isfinite(values[i]):
-            out[i] = (values[i] - mean[group]) / max(std[group], least_std)
-        else:
-            out[i] = np.nan
+            if members[group] == 1 or values[i] != latest[group]:
+                rank_[group] = members[group]
+                latest[group] = values[i]
+            out[i] = rank_[group]
+        below[:] = 0
+        for k in orders[day, :present][::-1]:
+            i = first + k
+            group = groups[i]
+            if group < 0:
+                continue
+            if below[group] == 0 or values[i] != latest[group]:
+                rank_[group] = members[group] - below[group]
+                latest[group] = values[i]
+            below[group] += 1
+            out[i] = (out[i] + rank_[group]) / 2.0 / members[group]
+
+
+@numba.njit([void(IN, GROUPS, ROWS, int64, float64, OUT)], cache=True, nogil=True, error_model="numpy")
+def standardise(
+    values: Floats, groups: Groups, starts: Rows, count: int, least_std: float, out: Floats
+) -> None:
+    """Standard scores within each date and group."""
+    members = np.empty(count, np.int64)
+    mean = np.empty(count, np.float64)
+    std = np.empty(count, np.float64)
+    for day in range(starts.size - 1):
+        rows = range(starts[day], starts[day + 1])
+        members[:] = 0
+        mean[:] = 0.0
+        std[:] = 0.0
+        for i in rows:
+            group = groups[i]
+            if group >= 0 and np.isfinite(values[i]):
+                members[group] += 1
+                mean[group] += (values[i] - mean[group]) / members[group]
+        for i in rows:
+            group = groups[i]
+            if group >= 0 and np.isfinite(values[i]):
+                std[group] += (values[i] - mean[group]) ** 2
+        for group in range(count):
+            std[group] = np.sqrt(std[group] / (members[group] - 1)) if members[group] > 1 else np.nan
+        for i in rows:
+            group = groups[i]
+            if group >= 0 and np.isfinite(values[i]):
+                out[i] = (values[i] - mean[group]) / max(std[group], least_std)
+            else:
+                out[i] = np.nan

@@ -7,23 +7,34 @@ import os
 
 ALLOCATORS = {
     "_RJEM_MALLOC_CONF": "oversize_threshold:0,dirty_decay_ms:15000",
+    "MIMALLOC_PURGE_DELAY": "15000",
+    "MIMALLOC_ALLOW_THP": "0",
+    "MALLOC_MMAP_THRESHOLD_": str(2**24),
+    "MALLOC_TRIM_THRESHOLD_": str(2**28),
     "NUMPY_MADVISE_HUGEPAGE": "0",
 }
-"""Variables that the allocators of polars (jemalloc) and of numpy read when they are loaded."""
+"""Variables that allocators read when they are loaded: polars' jemalloc, Arrow's mimalloc, glibc's, and numpy's."""
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
 def keep_freed_memory() -> None:
     """Let this process, and those that it starts, use the memory of freed columns again.
 
-    As they come, polars gives every array above 8 MB back to the system as soon as it is freed, and numpy asks for
-    huge pages, which are hardly ever found among what was freed just now. The next column then gets fresh memory,
-    and a system that has to find it and fill it with zeros takes longer over that than the column takes to compute,
-    on a virtual machine above all. Freed memory is given back when nobody has used it for some seconds.
+    As they come, all of these allocators give long arrays back to the system as soon as they are freed, and Arrow's
+    and numpy's ask for huge pages, which are hardly ever found among what was freed just now. The next column then
+    gets fresh memory, and a system that has to find it and fill it with zeros takes longer over that than the column
+    takes to compute, on a virtual machine above all. With these settings freed memory is given back when nobody has
+    used it for some seconds; glibc's, which numpy uses, with :func:`give_back_freed_memory`.
 
-    It has an effect only before polars and numpy are loaded. Variables that are set already stay as they are.
+    It has an effect only before polars, pyarrow and numpy are loaded. Variables that are set already stay as they are.
     """
     for name, value in ALLOCATORS.items():
         os.environ.setdefault(name, value)
+    choose = getattr(ctypes.CDLL(None), "mallopt", None)
+    if choose is not None:  # this process started without the variables
+        choose(_M_MMAP_THRESHOLD, int(os.environ["MALLOC_MMAP_THRESHOLD_"]))
+        choose(_M_TRIM_THRESHOLD, int(os.environ["MALLOC_TRIM_THRESHOLD_"]))
 
 
 def give_back_freed_memory() -> None:

@@ -27,37 +27,33 @@ OUT = float64[::1]
 @numba.njit([void(IN, STARTS, int64, int64, boolean, OUT)], cache=True, nogil=True, error_model="numpy")
 def sums(values: Floats, starts: Offsets, window: int, min_periods: int, average: bool, out: Floats) -> None:
     """Sum or, if ``average``, mean of each window."""
+    # Missing values add nothing instead of being branched around, and counts are floats beside sums.
     tail_sum = np.empty(window, np.float64)
-    tail_count = np.empty(window, np.int64)
+    tail_count = np.empty(window, np.float64)
     for stock in range(starts.size - 1):
         end = starts[stock + 1]
         tail_sum[:] = 0.0
-        tail_count[:] = 0
+        tail_count[:] = 0.0
         for begin in range(starts[stock], end, window):
             stop = min(begin + window, end)
-            head = 0.0
-            present = 0
+            head = present = 0.0
             for row in range(begin, stop):
                 value = values[row]
-                if np.isfinite(value):
-                    head += value
-                    present += 1
+                known = np.isfinite(value)
+                head += value if known else 0.0
+                present += 1.0 if known else 0.0
                 k = window - 1 - (row - begin)
                 n = present + tail_count[k]
-                if n < min_periods:
-                    out[row] = np.nan
-                elif average:
-                    out[row] = (head + tail_sum[k]) / n
-                else:
-                    out[row] = head + tail_sum[k]
+                sum_ = head + tail_sum[k]
+                result = sum_ / n if average else sum_
+                out[row] = result if n >= min_periods else np.nan
             if stop < end:
-                tail = 0.0
-                present = 0
+                tail = present = 0.0
                 for k in range(1, window):
                     value = values[stop - k]
-                    if np.isfinite(value):
-                        tail += value
-                        present += 1
+                    known = np.isfinite(value)
+                    tail += value if known else 0.0
+                    present += 1.0 if known else 0.0
                     tail_sum[k] = tail
                     tail_count[k] = present
 

@@ -143,7 +143,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m finpipe_tests.benchmarks krx", description=__doc__)
     parser.add_argument("--database", type=Path, required=True, help="SQLite database in the KRX schema")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
-    parser.add_argument("--repeat", type=int, default=1, help="runs per side; the median counts (default 1)")
+    parser.add_argument("--repeat", type=int, default=3, help="runs per side; the median counts (default 3)")
     parser.add_argument("--horizon", type=int, default=21, help="horizon of the labels in days (default 21)")
     parser.add_argument(
         "--stages",
