@@ -72,5 +72,10 @@ def technical_features(daily_prices: pl.DataFrame | pl.LazyFrame, threads: int |
     )
     features = columns | relative.relative(panel, exact, threads)
     return rows.select(
-        "stock_code", "date", *(pl.Series(feature.name, features[feature.name]) for feature in FEATURES)
-    ).with_columns(pl.col(feature.name for feature in FEATURES).cast(pl.Float32).fill_nan(None))
+        "stock_code",
+        "date",
+        *(
+            pl.Series(feature.name, features[feature.name], nan_to_null=True).cast(pl.Float32)
+            for feature in FEATURES
+        ),
+    )

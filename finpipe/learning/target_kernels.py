@@ -7,7 +7,7 @@ A compiled loop calls none of another file: numba keeps compiled code until the 
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numba
 import numpy as np
@@ -20,6 +20,7 @@ Rows: TypeAlias = NDArray[np.int64]
 Days: TypeAlias = NDArray[np.int32]
 Keys: TypeAlias = NDArray[np.uint64]
 Mask: TypeAlias = NDArray[np.bool_]
+Column: TypeAlias = NDArray[Any]
 
 VALUES = types.Array(float64, 1, "C", readonly=True)
 RETURNS = types.Array(float64, 2, "C", readonly=True)
@@ -27,6 +28,8 @@ ROWS = types.Array(int64, 1, "C", readonly=True)
 DAYS = types.Array(int32, 1, "C", readonly=True)
 MASK = types.Array(boolean, 1, "C", readonly=True)
 BETA = types.Array(float32, 1, "C", readonly=True)
+LABELS_IN = types.Array(float32, 2, "C", readonly=True)
+LABELS = float32[:, :, ::1]
 ROWS_OUT = int64[::1]
 KEYS = uint64[::1]
 
@@ -170,55 +173,87 @@ def _rank(values: Floats, order: Rows, groups: Days, count: int, out: Floats) ->
 
 @numba.njit(nogil=True, error_model="numpy")
 def _label_date(
-    realized: Floats,
-    beta: Singles,
-    ranked: Mask,
-    sectors: Days,
-    sector_count: int,
-    limit: float,
-    out: Singles,
+    realized: Floats, ranked: Mask, sectors: Days, sector_count: int, limit: float, out: Singles
 ) -> None:
-    """Write the seven labels of one date's rows."""
+    """Write the five labels of one date's rows."""
     most = realized.size + 1
     clipped = np.minimum(np.maximum(realized, -limit), limit)
     market = _market(clipped)
-    label, residual = np.empty(most, np.float64), np.empty(most, np.float64)
-    rank, members = np.empty(most, np.float64), np.empty(most, np.int64)
+    label, rank, members = np.empty(most, np.float64), np.empty(most, np.float64), np.empty(most, np.int64)
     order, spare = np.empty(most, np.int64), np.empty(most, np.int64)
     keys, spare_keys = np.empty(most, np.uint64), np.empty(most, np.uint64)
     alike, sector = np.zeros(most, np.int32), np.empty(most, np.int32)
     count = 0
     for i in range(realized.size):
         value = clipped[i]
-        rest = value - beta[i] * market
-        out[0, i], out[1, i], out[2, i], out[3, i] = value, realized[i], value - market, rest
-        out[4, i] = out[5, i] = out[6, i] = np.nan
-        label[count], residual[count], members[count], sector[count] = value, rest, i, sectors[i]
-        count += ranked[i] and np.isfinite(value) and np.isfinite(rest)
+        out[0, i], out[1, i], out[2, i] = value, realized[i], value - market
+        out[3, i] = out[4, i] = np.nan
+        label[count], members[count], sector[count] = value, i, sectors[i]
+        count += ranked[i] and np.isfinite(value)
     ascend(label, count, order, spare, keys, spare_keys)
     _rank(label[:count], order[:count], alike[:count], 1, rank)
     for i in range(count):
-        out[4, members[i]] = rank[i]
+        out[3, members[i]] = rank[i]
     _rank(label[:count], order[:count], sector[:count], sector_count, rank)
     for i in range(count):
-        out[6, members[i]] = rank[i]
-    ascend(residual, count, order, spare, keys, spare_keys)
-    _rank(residual[:count], order[:count], alike[:count], 1, rank)
-    for i in range(count):
-        out[5, members[i]] = rank[i]
+        out[4, members[i]] = rank[i]
 
 
 @numba.njit(nogil=True, error_model="numpy")
-def _places(days: Days, begins: Rows, ends: Rows, first: int, bounds: Rows) -> Rows:
-    """Where the rows go, stock by stock, once those of each day from ``first`` on stand between its ``bounds``."""
+def _residual_date(returns: Floats, beta: Singles, ranked: Mask, out: Singles) -> None:
+    """Write the residual and its rank of one date's rows."""
+    most = returns.size + 1
+    market = _market(returns)
+    residual, rank, members = np.empty(most, np.float64), np.empty(most, np.float64), np.empty(most, np.int64)
+    order, spare = np.empty(most, np.int64), np.empty(most, np.int64)
+    keys, spare_keys = np.empty(most, np.uint64), np.empty(most, np.uint64)
+    count = 0
+    for i in range(returns.size):
+        rest = returns[i] - beta[i] * market
+        out[0, i], out[1, i] = rest, np.nan
+        residual[count], members[count] = rest, i
+        count += ranked[i] and np.isfinite(rest)
+    ascend(residual, count, order, spare, keys, spare_keys)
+    _rank(residual[:count], order[:count], np.zeros(count, np.int32), 1, rank)
+    for i in range(count):
+        out[1, members[i]] = rank[i]
+
+
+@numba.njit(nogil=True, error_model="numpy")
+def _side_by_side(starts: Rows, days: Days, first: int, end: int) -> tuple[Rows, Rows, Rows, Rows]:
+    """Put the rows of the days from ``first`` to before ``end`` side by side, day by day.
+
+    Returned are where each stock's rows of these days begin and end, the bounds of each day among what is put side
+    by side, and the place there of each row, stock by stock.
+    """
+    stocks = starts.size - 1
+    begins, ends = np.empty(stocks, np.int64), np.empty(stocks, np.int64)
+    bounds = np.zeros(end - first + 1, np.int64)
+    for stock in range(stocks):
+        own = days[starts[stock] : starts[stock + 1]]
+        begins[stock] = starts[stock] + np.searchsorted(own, first)
+        ends[stock] = starts[stock] + np.searchsorted(own, end)
+        for row in range(begins[stock], ends[stock]):
+            bounds[days[row] - first + 1] += 1
+    bounds = np.cumsum(bounds)
     free, places = bounds.copy(), np.empty(bounds[-1], np.int64)
     seen = 0
-    for stock in range(begins.size):
+    for stock in range(stocks):
         for row in range(begins[stock], ends[stock]):
             places[seen] = free[days[row] - first]
             free[days[row] - first] += 1
             seen += 1
-    return places
+    return begins, ends, bounds, places
+
+
+@numba.njit(nogil=True, error_model="numpy")
+def _take(values: Column, places: Rows, begins: Rows, ends: Rows, out: Column) -> None:
+    """Read the rows' values to their places side by side."""
+    seen = 0
+    for stock in range(begins.size):
+        for row in range(begins[stock], ends[stock]):
+            out[places[seen]] = values[row]
+            seen += 1
 
 
 @numba.njit(nogil=True, error_model="numpy")
@@ -233,7 +268,7 @@ def _put_back(made: Singles, places: Rows, begins: Rows, ends: Rows, out: Single
 
 
 @numba.njit(
-    [void(RETURNS, ROWS, DAYS, int64, int64, BETA, MASK, DAYS, int64, float64, float32[:, :, ::1])],
+    [void(RETURNS, ROWS, DAYS, int64, int64, MASK, DAYS, int64, float64, LABELS)],
     cache=True,
     nogil=True,
     error_model="numpy",
@@ -244,7 +279,6 @@ def labels(
     days: Days,
     first: int,
     end: int,
-    beta: Singles,
     ranked: Mask,
     sectors: Days,
     sector_count: int,
@@ -254,39 +288,56 @@ def labels(
     """Labels of the days from ``first`` to before ``end``, where a stock's rows begin at ``starts``.
 
     ``realized`` has a line for each horizon. ``out`` has for each horizon a line each for the clipped return, the
-    return, alpha, residual, and the percent ranks of the return, of the residual, and of the return within the
-    sector. Few days at a time are put side by side, worked on, and put back, so that memory is walked through
-    stock by stock.
+    return, alpha, and the percent ranks of the return and of the return within the sector. Few days at a time are
+    put side by side, worked on, and put back, so that memory is walked through stock by stock.
     """
-    stocks = starts.size - 1
-    begins, ends = np.empty(stocks, np.int64), np.empty(stocks, np.int64)
-    bounds = np.zeros(end - first + 1, np.int64)
-    for stock in range(stocks):
-        own = days[starts[stock] : starts[stock + 1]]
-        begins[stock] = starts[stock] + np.searchsorted(own, first)
-        ends[stock] = starts[stock] + np.searchsorted(own, end)
-        for row in range(begins[stock], ends[stock]):
-            bounds[days[row] - first + 1] += 1
-    bounds = np.cumsum(bounds)
-    size, places = bounds[-1], _places(days, begins, ends, first, bounds)
-    returns_, betas = np.empty(size, np.float64), np.empty(size, np.float32)
-    members, groups = np.empty(size, np.bool_), np.empty(size, np.int32)
-    made = np.empty((7, size), np.float32)
-    seen = 0
-    for stock in range(stocks):
-        for row in range(begins[stock], ends[stock]):
-            at = places[seen]
-            betas[at], members[at], groups[at] = beta[row], ranked[row], sectors[row]
-            seen += 1
+    begins, ends, bounds, places = _side_by_side(starts, days, first, end)
+    size = places.size
+    returns_, members, groups = np.empty(size, np.float64), np.empty(size, np.bool_), np.empty(size, np.int32)
+    made = np.empty((out.shape[1], size), np.float32)
+    _take(ranked, places, begins, ends, members)
+    _take(sectors, places, begins, ends, groups)
     for horizon in range(realized.shape[0]):
-        seen = 0
-        for stock in range(stocks):
-            for row in range(begins[stock], ends[stock]):
-                returns_[places[seen]] = realized[horizon, row]
-                seen += 1
+        _take(realized[horizon], places, begins, ends, returns_)
         for day in range(end - first):
             a, b = bounds[day], bounds[day + 1]
-            _label_date(
-                returns_[a:b], betas[a:b], members[a:b], groups[a:b], sector_count, limit, made[:, a:b]
-            )
+            _label_date(returns_[a:b], members[a:b], groups[a:b], sector_count, limit, made[:, a:b])
+        _put_back(made, places, begins, ends, out[horizon])
+
+
+@numba.njit(
+    [void(LABELS_IN, ROWS, DAYS, int64, int64, BETA, MASK, LABELS)],
+    cache=True,
+    nogil=True,
+    error_model="numpy",
+)
+def residuals(
+    returns: Singles,
+    starts: Rows,
+    days: Days,
+    first: int,
+    end: int,
+    beta: Singles,
+    ranked: Mask,
+    out: Singles,
+) -> None:
+    """What beta leaves of the clipped ``returns``, a line for each horizon; as :func:`labels`.
+
+    ``out`` has for each horizon a line for the residual and one for its percent rank.
+    """
+    begins, ends, bounds, places = _side_by_side(starts, days, first, end)
+    size = places.size
+    returns_, betas, members = (
+        np.empty(size, np.float64),
+        np.empty(size, np.float32),
+        np.empty(size, np.bool_),
+    )
+    made = np.empty((out.shape[1], size), np.float32)
+    _take(beta, places, begins, ends, betas)
+    _take(ranked, places, begins, ends, members)
+    for horizon in range(returns.shape[0]):
+        _take(returns[horizon], places, begins, ends, returns_)
+        for day in range(end - first):
+            a, b = bounds[day], bounds[day + 1]
+            _residual_date(returns_[a:b], betas[a:b], members[a:b], made[:, a:b])
         _put_back(made, places, begins, ends, out[horizon])

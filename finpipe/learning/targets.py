@@ -1,11 +1,13 @@
 """Forward returns and the labels made of them: what a stock bought at the next open will have earned.
 
+Labels after beta are a table of their own: another beta changes them, and no other label.
+
 The only place of the package that looks ahead. Whether a label may be trained on is decided in ``folds``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -37,6 +39,7 @@ _DATES_PER_PIECE = 32  # what is put side by side stays in the processor's cache
 _NEVER = np.iinfo(np.int64).max
 _READ = ("market", "volume", "adjusted_open", "adjusted_close")
 _NO_LABEL = "no entry at the next open, or the window runs past the data"
+_UNRANKED = f"{_NO_LABEL}, or not a member of the universe (where ranks are taken in it)"
 
 
 def forward_returns_table(horizons: Sequence[int]) -> Table:
@@ -48,9 +51,17 @@ def forward_returns_table(horizons: Sequence[int]) -> Table:
     )
 
 
+def residual_returns_table(horizons: Sequence[int]) -> Table:
+    """Return the schema of ``krx/residual_returns`` for these horizons."""
+    return Table(
+        "krx/residual_returns",
+        "What beta leaves of the forward returns, and the labels made of that.",
+        (STOCK_CODE, DATE, *(column for horizon in horizons for column in _residual_columns(horizon))),
+    )
+
+
 def forward_returns(
     daily_prices: pl.DataFrame | pl.LazyFrame,
-    beta: pl.DataFrame,
     universe: pl.DataFrame | None = None,
     sector: pl.Series | None = None,
     *,
@@ -76,19 +87,18 @@ def forward_returns(
       whole market, are gaps of the data and cost nothing.
 
     The cross-section then gives, with fr = clip(return, -0.5, 0.5) and m = median of fr over all traded
-    rows of the date: alpha = fr - m, residual = fr - rolling_beta * m. Ranks are average-tie ranks over
-    the number of labels, in (0, 1], 1 being the best.
+    rows of the date: alpha = fr - m. Ranks are average-tie ranks over the number of labels, in (0, 1], 1
+    being the best.
 
     Parameters
     ----------
     daily_prices
         ``krx/daily_prices``.
-    beta
-        ``krx/rolling_beta``: a row per traded row (KOSPI or KOSDAQ, volume > 0), in order.
     universe
         ``krx/universe``; among its rows labels are ranked. Not needed with ``rank_scope="market"``.
     sector
-        Sector of each traded row, null where unknown; None gives null sector ranks.
+        Sector of each traded row (KOSPI or KOSDAQ, volume > 0), in order, null where unknown; None gives
+        null sector ranks.
     horizons
         Trading days between entry and exit.
     rank_scope
@@ -110,7 +120,7 @@ def forward_returns(
     Raises
     ------
     AlignmentError
-        The rows of ``beta``, ``sector`` or ``universe`` do not fit ``daily_prices``.
+        The rows of ``sector`` or ``universe`` do not fit ``daily_prices``.
     ValueError
         ``rank_scope`` is ``"universe"`` and no universe is given, or a horizon is below 1.
 
@@ -119,40 +129,111 @@ def forward_returns(
     krx reference §4.2. Subtracting the median moves every stock of a date alike, so
     ``target_alpha_rank`` equals ``target_rank``.
     """
+    wanted = _checked(horizons)
+    prices = daily_prices.lazy().select(*KEYS, *_READ).collect()
+    path = _PricePath(prices, stocks)
+    keys = prices.select(KEYS)[path.rows]
+    if sector is not None and len(sector) != keys.height:
+        raise AlignmentError(
+            f"sector has {len(sector):,} rows, but the traded rows of krx/daily_prices are {keys.height:,}: "
+            "materialize krx/sector_features again"
+        )
+    ranked = _ranked(packed_keys(keys), universe, rank_scope, "the traded rows of krx/daily_prices")
+    del prices
+    panel = Panel.from_frame(keys)
+    realized = empty_column(len(wanted) * panel.rows, np.float64).reshape(len(wanted), -1)
+    for horizon, line in zip(wanted, realized, strict=True):
+        path.returns(horizon, delisting_return, line, threads)
+    del path
+    sectors = np.full(keys.height, -1, np.int32) if sector is None else _numbered(sector)
+    columns = keys.get_columns()
+    for horizon, lines in zip(wanted, _labels(panel, realized, ranked, sectors, threads), strict=True):
+        label, realized_return, alpha, rank, sector_rank = lines
+        of_horizon = [label, realized_return, alpha, rank, rank, sector_rank]
+        columns += _named(_columns(horizon), of_horizon)
+    return pl.DataFrame(columns)
+
+
+def residual_returns(
+    forward_returns: pl.DataFrame | pl.LazyFrame,
+    beta: pl.DataFrame,
+    universe: pl.DataFrame | None = None,
+    *,
+    horizons: Sequence[int] = (1, 5, 21, 63, 126),
+    rank_scope: RankScope = "universe",
+    threads: int | None = None,
+) -> pl.DataFrame:
+    """Return what beta leaves of each forward return, and its percent rank.
+
+    With fr the clipped return and m its median over all traded rows of the date: residual = fr - rolling_beta * m.
+
+    Parameters
+    ----------
+    forward_returns
+        ``krx/forward_returns``, of which the clipped returns are read.
+    beta
+        ``krx/rolling_beta``: the same rows, in order.
+    universe, horizons, rank_scope, threads
+        As :func:`forward_returns`.
+
+    Returns
+    -------
+    DataFrame
+        ``residual_returns_table(horizons)``, the rows of ``forward_returns``; null where there is no label.
+
+    Raises
+    ------
+    AlignmentError
+        The rows of ``beta`` or ``universe`` do not fit ``forward_returns``.
+    ValueError
+        ``rank_scope`` is ``"universe"`` and no universe is given, or a horizon is below 1.
+
+    Notes
+    -----
+    krx reference §4.2.
+    """
+    wanted = _checked(horizons)
+    keys = forward_returns.lazy().select(KEYS).collect()
+    packed, rows_of = packed_keys(keys), "krx/forward_returns"
+    require_same_rows("krx/rolling_beta", beta, packed, rows_of)
+    ranked = _ranked(packed, universe, rank_scope, rows_of)
+    del packed
+    panel = Panel.from_frame(keys)
+    returns = empty_column(len(wanted) * panel.rows, np.float32).reshape(len(wanted), -1)
+    for horizon, line in zip(wanted, returns, strict=True):
+        line[:] = forward_returns.lazy().select(f"forward_return_{horizon}d").collect().to_series()
+    betas = beta["rolling_beta"].cast(pl.Float32).to_numpy()
+    columns = keys.get_columns()
+    for horizon, lines in zip(wanted, _residuals(panel, returns, betas, ranked, threads), strict=True):
+        columns += _named(_residual_columns(horizon), lines)
+    return pl.DataFrame(columns)
+
+
+def _checked(horizons: Sequence[int]) -> list[int]:
     if min(horizons, default=0) < 1:
         raise ValueError(
             f"horizons are trading days, one at least and each 1 or more; given: {list(horizons)}"
         )
-    if rank_scope == "universe" and universe is None:
+    return sorted(set(horizons))
+
+
+def _ranked(
+    rows: NDArray[np.int64], universe: pl.DataFrame | None, rank_scope: RankScope, rows_of: str
+) -> NDArray[np.bool_]:
+    """Which rows (packed keys) are ranked."""
+    if rank_scope == "market":
+        return np.ones(rows.size, np.bool_)
+    if universe is None:
         raise ValueError("labels are ranked within the universe, but none is given; or use rank_scope market")
-    prices = daily_prices.lazy().select(*KEYS, *_READ).collect()
-    path = _PricePath(prices, stocks)
-    keys = prices.select(KEYS)[path.rows]
-    packed, rows_of = packed_keys(keys), "the traded rows of krx/daily_prices"
-    require_same_rows("krx/rolling_beta", beta, packed, rows_of)
-    if sector is not None and len(sector) != keys.height:
-        raise AlignmentError(
-            f"sector has {len(sector):,} rows, but {rows_of} are {keys.height:,}: "
-            "materialize krx/sector_features again"
-        )
-    ranked = np.ones(keys.height, dtype=np.bool_)
-    if rank_scope == "universe" and universe is not None:
-        ranked[:] = False
-        ranked[row_positions("krx/universe", universe, packed, rows_of)] = True
-    del prices, packed
-    cross_section = _CrossSection(keys, beta["rolling_beta"], ranked, sector)
-    wanted = sorted(set(horizons))
-    realized = empty_column(len(wanted) * keys.height, np.float64).reshape(len(wanted), -1)
-    for horizon, line in zip(wanted, realized, strict=True):
-        path.returns(horizon, delisting_return, line, threads)
-    del path
-    columns = keys.get_columns()
-    for horizon, arrays in zip(wanted, cross_section.labels(realized, threads), strict=True):
-        columns += [
-            pl.Series(declared.name, array, nan_to_null=True)
-            for declared, array in zip(_columns(horizon), arrays, strict=True)
-        ]
-    return pl.DataFrame(columns)
+    ranked = np.zeros(rows.size, np.bool_)
+    ranked[row_positions("krx/universe", universe, rows, rows_of)] = True
+    return ranked
+
+
+def _named(columns: Sequence[Column], lines: Iterable[Singles]) -> list[pl.Series]:
+    return [
+        pl.Series(column.name, line, nan_to_null=True) for column, line in zip(columns, lines, strict=True)
+    ]
 
 
 class _PricePath:
@@ -208,45 +289,59 @@ class _PricePath:
         return np.where(delisted.is_null().to_numpy(), gone, np.minimum(gone, delisted_from))
 
 
-class _CrossSection:
-    """The traded rows by date: which of them are ranked, and among which of the others."""
+def _labels(
+    panel: Panel,
+    realized: Floats,
+    ranked: NDArray[np.bool_],
+    sectors: NDArray[np.int32],
+    threads: int | None,
+) -> NDArray[np.float32]:
+    """For each line of ``realized``, the lines of ``target_kernels.labels``."""
+    from finpipe.learning import target_kernels
 
-    def __init__(
-        self, keys: pl.DataFrame, beta: pl.Series, ranked: NDArray[np.bool_], sector: pl.Series | None
-    ) -> None:
-        self._panel = Panel.from_frame(keys)
-        self._beta = np.ascontiguousarray(beta.cast(pl.Float32).to_numpy())
-        self._ranked = ranked
-        self._sectors = np.full(keys.height, -1, np.int32) if sector is None else _numbered(sector)
+    out = empty_column(len(realized) * 5 * panel.rows, np.float32).reshape(len(realized), 5, -1)
+    count = int(sectors.max(initial=0)) + 1
 
-    def labels(self, realized: Floats, threads: int | None) -> Iterator[list[Singles]]:
-        """Yield the columns of ``_columns`` for each line of ``realized``, the returns of the traded rows."""
-        from finpipe.learning import target_kernels
+    def of_dates(some: range) -> None:
+        target_kernels.labels(
+            realized,
+            panel.starts,
+            panel.days,
+            some.start,
+            some.stop,
+            ranked,
+            sectors,
+            count,
+            LABEL_LIMIT,
+            out,
+        )
 
-        panel = self._panel
-        out = empty_column(len(realized) * 7 * panel.rows, np.float32).reshape(len(realized), 7, panel.rows)
-        sectors = int(self._sectors.max(initial=0)) + 1
+    run(of_dates, _pieces(panel), threads)
+    return out
 
-        def of_dates(days: range) -> None:
-            target_kernels.labels(
-                realized,
-                panel.starts,
-                panel.days,
-                days.start,
-                days.stop,
-                self._beta,
-                self._ranked,
-                self._sectors,
-                sectors,
-                LABEL_LIMIT,
-                out,
-            )
 
-        days = panel.dates.size
-        pieces = [range(day, min(day + _DATES_PER_PIECE, days)) for day in range(0, days, _DATES_PER_PIECE)]
-        run(of_dates, pieces, threads)
-        for label, realized_return, alpha, residual, rank, residual_rank, sector_rank in out:
-            yield [label, realized_return, alpha, residual, rank, rank, residual_rank, sector_rank]
+def _residuals(
+    panel: Panel,
+    returns: Singles,
+    betas: Singles,
+    ranked: NDArray[np.bool_],
+    threads: int | None,
+) -> NDArray[np.float32]:
+    """For each line of ``returns``, the lines of ``target_kernels.residuals``."""
+    from finpipe.learning import target_kernels
+
+    out = empty_column(len(returns) * 2 * panel.rows, np.float32).reshape(len(returns), 2, -1)
+
+    def of_dates(some: range) -> None:
+        target_kernels.residuals(returns, panel.starts, panel.days, some.start, some.stop, betas, ranked, out)
+
+    run(of_dates, _pieces(panel), threads)
+    return out
+
+
+def _pieces(panel: Panel) -> list[range]:
+    days = panel.dates.size
+    return [range(day, min(day + _DATES_PER_PIECE, days)) for day in range(0, days, _DATES_PER_PIECE)]
 
 
 def _numbered(sector: pl.Series) -> NDArray[np.int32]:
@@ -261,9 +356,9 @@ def _numbered(sector: pl.Series) -> NDArray[np.int32]:
 
 
 def _columns(horizon: int) -> tuple[Column, ...]:
-    window = f"from the open of T+1 to the open of T+{1 + horizon}"
-    unranked = f"{_NO_LABEL}, or not a member of the universe (where ranks are taken in it)"
-    described = (
+    window, unranked = _window(horizon), _UNRANKED
+    return _declared(
+        horizon,
         ("forward_return", f"return {window}, clipped to +-50%: the label", "fraction", _NO_LABEL),
         ("realized_return", f"return {window}, unclipped: for evaluation", "fraction", _NO_LABEL),
         (
@@ -272,10 +367,8 @@ def _columns(horizon: int) -> tuple[Column, ...]:
             "fraction",
             _NO_LABEL,
         ),
-        ("forward_residual", "forward_return minus rolling_beta times that median", "fraction", _NO_LABEL),
         ("target_rank", "percent rank of forward_return on the date", "rank", unranked),
         ("target_alpha_rank", "percent rank of forward_alpha on the date", "rank", unranked),
-        ("target_residual_rank", "percent rank of forward_residual on the date", "rank", unranked),
         (
             "target_sector_rank",
             "percent rank of forward_return within the date and sector",
@@ -283,6 +376,22 @@ def _columns(horizon: int) -> tuple[Column, ...]:
             f"{unranked}, or no sector known",
         ),
     )
+
+
+def _residual_columns(horizon: int) -> tuple[Column, ...]:
+    what = f"forward_return {_window(horizon)} minus rolling_beta times its median over the traded rows of the date"
+    return _declared(
+        horizon,
+        ("forward_residual", what, "fraction", _NO_LABEL),
+        ("target_residual_rank", "percent rank of forward_residual on the date", "rank", _UNRANKED),
+    )
+
+
+def _window(horizon: int) -> str:
+    return f"from the open of T+1 to the open of T+{1 + horizon}"
+
+
+def _declared(horizon: int, *described: tuple[str, str, str, str]) -> tuple[Column, ...]:
     return tuple(
         Column(f"{name}_{horizon}d", pl.Float32, text, unit, null=null)
         for name, text, unit, null in described

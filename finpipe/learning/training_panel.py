@@ -31,7 +31,7 @@ class PanelError(ValueError):
 def training_panel(
     universe: pl.DataFrame,
     features: Mapping[str, Frame],
-    labels: Frame,
+    labels: Mapping[str, Frame],
     macro: pl.DataFrame | None = None,
     *,
     require: Collection[str] = (),
@@ -39,7 +39,7 @@ def training_panel(
 ) -> pl.DataFrame:
     """Return the universe's rows with all features and labels.
 
-    The feature frames and the labels have one row per traded row of the market, in the same order. That is
+    The frames of features and of labels have one row per traded row of the market, in the same order. That is
     checked; the rows of the universe are then looked up once, and their values kept column by column, so
     that of a lazy frame only a few columns are in memory at a time.
 
@@ -50,7 +50,7 @@ def training_panel(
     features
         Feature frames by asset name, each with the keys of the traded rows, in order.
     labels
-        ``krx/forward_returns``, with the same rows.
+        Frames of labels by asset name, with the same rows.
     macro
         ``krx/macro_features``, one row per date; joined by date, with the composite that also needs a
         stock's momentum. Without it the panel has no macro columns.
@@ -73,25 +73,28 @@ def training_panel(
     PanelError
         A required column is missing, or a column comes twice.
     """
-    sources: dict[str, Frame] = {"krx/universe": universe, **features, "krx/forward_returns": labels}
+    sources: dict[str, Frame] = {"krx/universe": universe, **features, **labels}
     composites: tuple[str, ...] = ()
     if macro is not None:
         sources["krx/macro_features"] = macro
         composites, require = ("regime_momentum_interaction",), {*require, "mom_20d"}
     _check_columns(sources, composites, require)
-    traded = packed_keys(_collect(labels, KEYS))
+    (first, labelled), *others = {**labels, **features}.items()
+    traded = packed_keys(_collect(labelled, KEYS))
     members = np.zeros(len(traded), dtype=np.bool_)
-    members[row_positions("krx/universe", universe, traded, "krx/forward_returns")] = True
+    members[row_positions("krx/universe", universe, traded, first)] = True
     chosen = pl.Series(members)
-    for name, frame in features.items():
-        require_same_rows(name, _collect(frame, KEYS), traded, "krx/forward_returns")
+    for name, frame in others:
+        require_same_rows(name, _collect(frame, KEYS), traded, first)
 
     panel = universe
     for frame in features.values():
         panel = panel.with_columns(_pick(frame, chosen, fill))
     if macro is not None:
         panel = join_macro_features(panel, macro)
-    return panel.with_columns(_pick(labels, chosen, "none"))
+    for frame in labels.values():
+        panel = panel.with_columns(_pick(frame, chosen, "none"))
+    return panel
 
 
 _COLUMNS_AT_A_TIME = 16

@@ -74,13 +74,12 @@ def lineage_of(asset: str) -> Lineage:
 def sources_of(asset: str, column: str) -> frozenset[Source]:
     """Return the columns of the assets upstream of ``asset`` that ``column`` is made of.
 
-    Labels come from the upstream whose columns depend on the settings; keys and columns that are passed on
-    from the first upstream that has them.
+    Keys and columns that are passed on come from the first upstream that has them, labels of whatever horizon too.
     """
     declared = _declared().get(column)
     if declared is not None and declared[0] == asset:
         return _read(asset, declared[1])
-    return frozenset([_passed_on(asset, column)])
+    return frozenset(_passed_on(asset, column))
 
 
 def _read(asset: str, feature: Feature) -> frozenset[Source]:
@@ -124,10 +123,24 @@ def _phrases(asset: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
     return tuple(sorted(known.items(), key=lambda item: -len(item[0])))
 
 
-def _passed_on(asset: str, column: str) -> Source:
-    upstream = _upstream(asset)
-    has_it = [key for key in upstream if (key, column) in _columns(key)]
-    return (has_it or [key for key in upstream if not _columns(key)])[0], column
+def _passed_on(asset: str, column: str) -> list[Source]:
+    """Return the first upstream that has the column, or nothing."""
+    horizon = re.search(r"_(\d+)d$", column)
+    labels = _labels(int(horizon[1])) if horizon else {}
+    passing = ((key, column) for key in _upstream(asset))
+    return [found for found in passing if found in _columns(found[0]) or column in labels.get(found[0], ())][
+        :1
+    ]
+
+
+def _labels(horizon: int) -> Mapping[str, Sequence[str]]:
+    """Return the columns of the tables of labels, which have them for the horizons of the settings."""
+    from finpipe.learning.targets import forward_returns_table, residual_returns_table
+
+    return {
+        table.name: table.names
+        for table in (forward_returns_table([horizon]), residual_returns_table([horizon]))
+    }
 
 
 def _columns(asset: str) -> frozenset[Source]:

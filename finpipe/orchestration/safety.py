@@ -40,6 +40,7 @@ class Materials:
     filings: pl.DataFrame
     universe: pl.DataFrame
     forward_returns: pl.LazyFrame
+    residual_returns: pl.LazyFrame
     training_panel: pl.LazyFrame
     yearly_ranker: Mapping[str, TrainedRanker]
     study: str
@@ -120,7 +121,11 @@ def stress_battery(
     study = Study.from_json(materials.study)
     predicted = materials.predictions.select(KEYS)
     panel = materials.training_panel.filter(pl.col("date") >= predicted["date"].min())
-    labels = materials.forward_returns.collect_schema().names()
+    labels = {
+        name
+        for frame in (materials.forward_returns, materials.residual_returns)
+        for name in frame.collect_schema().names()
+    }
     known = [name for name in panel.collect_schema().names() if name not in labels or name in KEYS]
     features = panel.select(known).collect().join(predicted, on=KEYS, how="semi", maintain_order="left")
     realized = materials.forward_returns.select(*KEYS, "^realized_return_.*$")
@@ -173,9 +178,8 @@ class Financials:
         """
         known_later = pl.col("available_date", "filed_date").dt.offset_by(f"{days}d")
         features = financial_features(self.rows, self.filings.with_columns(known_later))
-        panel = training_panel(
-            self.universe, {"krx/financial_features": features}, self.rows.select(KEYS), fill=self.fill
-        )
+        rows = {"the traded rows": self.rows.select(KEYS)}
+        panel = training_panel(self.universe, {"krx/financial_features": features}, rows, fill=self.fill)
         return panel.select(features.columns)
 
 

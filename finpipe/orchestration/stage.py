@@ -25,6 +25,7 @@ from finpipe.orchestration.provenance import Provenance, latest_materialization,
 from finpipe.orchestration.recording import Lineage, Recorded, record, refused
 from finpipe.orchestration.steps import FORCE, Steps
 from finpipe.orchestration.versions import CodeProvenance, code_provenance
+from finpipe.panel.memory import give_back_freed_memory
 from finpipe.settings import Settings
 
 __all__ = ["FAILED_CHECKS", "Output", "Result", "Stage", "stage"]
@@ -210,6 +211,7 @@ def stage(
                 yield from one.results(key, links.address(settings, spec.storage, key, partition))
                 links.serve(settings, spec.storage, key, partition, warn=context.log.warning)
                 tell(Event("made", node, time.perf_counter() - started, one.rows))
+            give_back_freed_memory()
 
         run.__signature__ = _signature(function, parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {**{name: function.__annotations__[name] for name in parameters}, **_RESOURCES}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 
 ALLOCATORS = {
     "_RJEM_MALLOC_CONF": "oversize_threshold:0,dirty_decay_ms:15000",
@@ -38,10 +39,12 @@ def keep_freed_memory() -> None:
 
 
 def give_back_freed_memory() -> None:
-    """Give what this process has freed back to the system now; numpy's allocator (glibc) keeps much of it otherwise.
+    """Give what numpy and Arrow have freed in this process back to the system now.
 
-    Where the C library cannot do so, nothing happens.
+    Where the C library is not glibc, that is up to it.
     """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
+    if "pyarrow" in sys.modules:
+        sys.modules["pyarrow"].default_memory_pool().release_unused()

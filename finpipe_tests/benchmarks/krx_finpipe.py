@@ -92,16 +92,19 @@ def decide_universe(state: State) -> None:
 
 
 def add_forward_returns(state: State) -> None:
-    """Compute the returns and labels of one horizon, ranked over the whole market."""
-    from finpipe.learning.targets import forward_returns
+    """Compute the returns and all labels of one horizon, ranked over the whole market."""
+    from finpipe.learning.targets import forward_returns, residual_returns
 
+    horizons = (state.horizon,)
     state.frames["forward_returns"] = forward_returns(
         state.frames["daily_prices"],
-        state.frames["rolling_beta"],
         sector=state.frames["sector_features"]["sector"],
-        horizons=(state.horizon,),
+        horizons=horizons,
         rank_scope="market",
         stocks=state.frames["stocks"],
+    )
+    state.frames["residual_returns"] = residual_returns(
+        state.frames["forward_returns"], state.frames["rolling_beta"], horizons=horizons, rank_scope="market"
     )
 
 
@@ -113,7 +116,7 @@ def build_training_panel(state: State) -> None:
     state.frames["training_panel"] = training_panel(
         state.frames["universe"],
         {f"krx/{name}": state.frames[name] for name in features},
-        state.frames["forward_returns"],
+        {f"krx/{name}": state.frames[name] for name in ("forward_returns", "residual_returns")},
         state.frames["macro_features"],
     )
 
@@ -182,7 +185,14 @@ def results(state: State) -> dict[str, pl.DataFrame]:
     adjusted = [f"adjusted_{name}" for name in ("open", "high", "low", "close", "volume")]
     rows = _traded(state).select("stock_code", "date", *adjusted).collect()
     rows = rows.rename(lambda name: name.removeprefix("adjusted_"))
-    for name in ("technical_features", "rolling_beta", "sector_features", "forward_returns"):
+    computed = (
+        "technical_features",
+        "rolling_beta",
+        "sector_features",
+        "forward_returns",
+        "residual_returns",
+    )
+    for name in computed:
         if name in frames:
             rows = rows.hstack(frames[name].drop("stock_code", "date"))
     if "universe" in frames:

@@ -37,6 +37,7 @@ KNOWN_FROM = {
 JUDGED_OTHERWISE = {
     "stocks": "the latest state of every stock; that nothing before depends on it, the others show",
     "forward_returns": "labels look ahead, by as much as they say",
+    "residual_returns": "labels, as well",
     "training_panel": "features, which are known, beside labels, which look ahead",
 }
 """Other assets; those of a test year or a study are the business of ``test_replay``."""
@@ -115,7 +116,7 @@ def assert_settled_labels_alike(found: WholeGraph, expected: WholeGraph, last: d
     end = calendar.index_of(last)
     for horizon in (1, 5, 21, 63, 126):
         labels = pl.col("stock_code", "date", f"^(forward|realized|target)_.*_{horizon}d$")
-        for asset in ("forward_returns", "training_panel"):
+        for asset in ("forward_returns", "residual_returns", "training_panel"):
             one, other = found[asset].select(labels), expected[asset].select(labels)
             settled = pl.col("date") <= calendar[end - horizon - 1]
             assert_same_bits(asset, one.filter(settled), other.filter(settled))

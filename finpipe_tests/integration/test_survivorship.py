@@ -28,7 +28,7 @@ FEWEST_ROWS = 21
 @pytest.fixture(scope="module")
 def open_to_all(market: Path, whole: WholeGraph) -> WholeGraph:
     """The universe without floors of price, size and liquidity, with its labels and training panel."""
-    depending = ("universe", "forward_returns", "training_panel")
+    depending = ("universe", "forward_returns", "residual_returns", "training_panel")
     given = {asset: value for asset, value in whole.of_the_market().items() if asset not in depending}
     return run(market, ["training_panel"], given=given, min_price=0, min_market_cap=0, min_value=0)
 

@@ -11,7 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from finpipe.learning.rows import AlignmentError
-from finpipe.learning.targets import forward_returns, forward_returns_table
+from finpipe.learning.targets import (
+    forward_returns,
+    forward_returns_table,
+    residual_returns,
+    residual_returns_table,
+)
 from finpipe_tests.learning.small_market import (
     HALT,
     Bar,
@@ -26,12 +31,11 @@ LABELS = [
     "forward_return",
     "realized_return",
     "forward_alpha",
-    "forward_residual",
     "target_rank",
     "target_alpha_rank",
-    "target_residual_rank",
     "target_sector_rank",
 ]
+RESIDUALS = ["forward_residual", "target_residual_rank"]
 
 
 def steady(days: range, **changes: Bar) -> dict[int, Bar]:
@@ -42,7 +46,6 @@ def realized(stocks, code, signal_day, horizon, *, delisting_return=-0.3, listed
     prices = daily_prices(stocks)
     out = forward_returns(
         prices,
-        constant_beta(prices),
         horizons=[horizon],
         rank_scope="market",
         delisting_return=delisting_return,
@@ -127,7 +130,7 @@ def test_prices_are_adjusted_ones():
     prices = prices.with_columns(
         adjusted_open=pl.when(before_split).then(pl.col("adjusted_open") * 5).otherwise("adjusted_open")
     )
-    out = forward_returns(prices, constant_beta(prices), horizons=[2], rank_scope="market")
+    out = forward_returns(prices, horizons=[2], rank_scope="market")
     assert out["realized_return_2d"][2] == pytest.approx(-0.5)
 
 
@@ -138,7 +141,7 @@ def test_only_the_label_is_clipped():
         "C": steady(range(6)),
     }
     prices = daily_prices(stocks)
-    out = forward_returns(prices, constant_beta(prices), horizons=[1], rank_scope="market")
+    out = forward_returns(prices, horizons=[1], rank_scope="market")
     row = out.filter(pl.col("date") == day(1))
     assert row["realized_return_1d"].to_list() == pytest.approx([2.0, -0.9, 0.0])
     assert row["forward_return_1d"].to_list() == pytest.approx([0.5, -0.5, 0.0])
@@ -151,14 +154,15 @@ def test_ranks_are_taken_within_the_universe_and_the_median_over_the_market():
     prices = daily_prices(stocks)
     members = traded(prices).filter(pl.col("stock_code").is_in(["B", "D"]))
     sector = pl.Series(["s", "s", "t", "t", None] * 6).gather(np.arange(30).reshape(6, 5).T.ravel())
-    out = forward_returns(
-        prices, constant_beta(prices, 2.0), members, sector.cast(pl.Categorical), horizons=[1]
-    )
+    out = forward_returns(prices, members, sector.cast(pl.Categorical), horizons=[1])
     row = out.filter(pl.col("date") == day(1))
     assert row["forward_alpha_1d"].to_list() == pytest.approx([-0.02, -0.01, 0, 0.01, 0.02])
-    assert row["forward_residual_1d"].to_list() == pytest.approx([-0.05, -0.04, -0.03, -0.02, -0.01])
     assert row["target_rank_1d"].to_list() == [None, 0.5, None, 1.0, None]
     assert row["target_sector_rank_1d"].to_list() == [None, 1.0, None, 1.0, None]
+    left = residual_returns(out, constant_beta(prices, 2.0), members, horizons=[1])
+    row = left.filter(pl.col("date") == day(1))
+    assert row["forward_residual_1d"].to_list() == pytest.approx([-0.05, -0.04, -0.03, -0.02, -0.01])
+    assert row["target_residual_rank_1d"].to_list() == [None, 0.5, None, 1.0, None]
 
 
 def test_stocks_of_other_markets_have_no_rows_and_do_not_move_the_median():
@@ -168,34 +172,42 @@ def test_stocks_of_other_markets_have_no_rows_and_do_not_move_the_median():
         "C": {n: Bar(open=100.0 + n, market="konex") for n in range(6)},
     }
     prices = daily_prices(stocks)
-    out = forward_returns(prices, constant_beta(prices), horizons=[1], rank_scope="market")
+    out = forward_returns(prices, horizons=[1], rank_scope="market")
     assert out["stock_code"].unique().cast(pl.String).sort().to_list() == ["A", "B"]
     assert out["forward_alpha_1d"].drop_nulls().to_list() == [0.0] * 8
 
 
 def test_the_frame_is_what_its_schema_says():
     prices = daily_prices({"A": steady(range(6)), "B": steady(range(6))})
-    out = forward_returns(prices, constant_beta(prices), horizons=[2, 1], rank_scope="market")
+    out = forward_returns(prices, horizons=[2, 1], rank_scope="market")
     assert forward_returns_table([1, 2]).validate(out).columns == out.columns
     assert out.columns[2:] == [f"{label}_{horizon}d" for horizon in (1, 2) for label in LABELS]
+    left = residual_returns(out.lazy(), constant_beta(prices), horizons=[2, 1], rank_scope="market")
+    assert residual_returns_table([1, 2]).validate(left).columns == left.columns
+    assert left.columns[2:] == [f"{label}_{horizon}d" for horizon in (1, 2) for label in RESIDUALS]
 
 
 def test_rows_that_do_not_fit_are_refused_by_name():
     prices = daily_prices({"A": steady(range(6)), "B": steady(range(6))})
     beta = constant_beta(prices)
+    out = forward_returns(prices, rank_scope="market")
     with pytest.raises(AlignmentError, match="krx/rolling_beta has 11 rows"):
-        forward_returns(prices, beta[1:], rank_scope="market")
+        residual_returns(out, beta[1:], rank_scope="market")
     with pytest.raises(AlignmentError, match=r"row 0 of krx/rolling_beta is \('B'"):
-        forward_returns(prices, beta.sort("stock_code", descending=True), rank_scope="market")
+        residual_returns(out, beta.sort("stock_code", descending=True), rank_scope="market")
     stranger = pl.DataFrame({"stock_code": ["Z"], "date": [day(1)]}, schema=traded(prices).schema)
-    with pytest.raises(AlignmentError, match=r"row 0 of krx/universe \('Z'"):
-        forward_returns(prices, beta, stranger)
+    for labels in (
+        lambda universe, **chosen: forward_returns(prices, universe, **chosen),
+        lambda universe, **chosen: residual_returns(out, beta, universe, **chosen),
+    ):
+        with pytest.raises(AlignmentError, match=r"row 0 of krx/universe \('Z'"):
+            labels(stranger)
+        with pytest.raises(ValueError, match="none is given"):
+            labels(None)
+        with pytest.raises(ValueError, match="horizons"):
+            labels(None, horizons=[0], rank_scope="market")
     with pytest.raises(AlignmentError, match="sector has 1 rows"):
-        forward_returns(prices, beta, sector=pl.Series(["s"]), rank_scope="market")
-    with pytest.raises(ValueError, match="none is given"):
-        forward_returns(prices, beta)
-    with pytest.raises(ValueError, match="horizons"):
-        forward_returns(prices, beta, horizons=[0], rank_scope="market")
+        forward_returns(prices, sector=pl.Series(["s"]), rank_scope="market")
 
 
 @st.composite
@@ -242,13 +254,15 @@ def test_equals_a_plain_reference_on_flawed_markets(market, scope):
     )
     out = forward_returns(
         prices,
-        beta,
         universe,
         sector,
         horizons=[1, 3],
         rank_scope=scope,
         stocks=None if gone is None else stock_list(gone),
     )
+    left = residual_returns(out, beta, universe, horizons=[1, 3], rank_scope=scope)
+    assert left.select("stock_code", "date").equals(out.select("stock_code", "date"))
+    out = out.hstack(left.drop("stock_code", "date"))
     betas = {
         (code, date): value
         for code, date, value in beta.with_columns(pl.col("stock_code").cast(pl.String)).rows()
@@ -259,7 +273,7 @@ def test_equals_a_plain_reference_on_flawed_markets(market, scope):
         add_cross_section(expected, betas, ranked, sectors)
         keys = list(zip(out["stock_code"].cast(pl.String), out["date"], strict=True))
         assert keys == sorted(betas)
-        for label in LABELS:
+        for label in (*LABELS, *RESIDUALS):
             found = out[f"{label}_{horizon}d"].to_numpy()
             wanted = [expected[key].get(label, np.nan) for key in keys]
             np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-6, err_msg=label)
@@ -352,7 +366,9 @@ def golden_targets(
 def test_equals_the_golden_values(golden_targets):
     prices, expected, sector = golden_targets
     beta = expected.select("stock_code", "date", "rolling_beta")
-    found = forward_returns(prices, beta, sector=sector, horizons=[21], rank_scope="market")
+    found = forward_returns(prices, sector=sector, horizons=[21], rank_scope="market")
+    left = residual_returns(found, beta, horizons=[21], rank_scope="market")
+    found = found.hstack(left.drop("stock_code", "date"))
     assert found.select("stock_code", "date").equals(expected.select("stock_code", "date"))
     for name in expected.columns[3:]:
         assert found[name].is_null().equals(expected[name].is_null()), name

@@ -122,7 +122,11 @@ def test_the_panel_passes_columns_on_and_makes_one_of_two_features():
     panel = "krx/training_panel"
     assert sources_of(panel, "roe") == {("krx/financial_features", "roe")}
     assert sources_of(panel, "market_cap") == {("krx/universe", "market_cap")}
-    assert sources_of(panel, "target_21d") == {("krx/forward_returns", "target_21d")}
+    for asset, label in (
+        ("forward_returns", "target_rank_21d"),
+        ("residual_returns", "target_residual_rank_7d"),
+    ):
+        assert sources_of(panel, label) == {(f"krx/{asset}", label)}
     assert sources_of(panel, "regime_momentum_interaction") == {
         ("krx/macro_features", "market_regime_score"),
         ("krx/technical_features", "mom_20d"),

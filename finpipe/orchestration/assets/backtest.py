@@ -305,6 +305,7 @@ def safety(
     filings: pl.DataFrame,
     universe: pl.DataFrame,
     forward_returns: pl.LazyFrame,
+    residual_returns: pl.LazyFrame,
     training_panel: pl.LazyFrame,
     yearly_ranker: dict,  # type: ignore[type-arg]
     study: str,
@@ -323,6 +324,7 @@ def safety(
         filings=filings,
         universe=universe,
         forward_returns=forward_returns,
+        residual_returns=residual_returns,
         training_panel=training_panel,
         yearly_ranker=yearly_ranker,
         study=study,

@@ -68,7 +68,6 @@ def universe(
 @stage(group="learning", kinds=("numba", "polars"), checks={SCHEMA: SCHEMA_PROMISE})
 def forward_returns(
     daily_prices: pl.LazyFrame,
-    rolling_beta: pl.DataFrame,
     universe: pl.DataFrame,
     sector_features: pl.LazyFrame,
     stocks: pl.DataFrame,
@@ -79,7 +78,6 @@ def forward_returns(
 
     labels = forward_returns(
         daily_prices,
-        rolling_beta,
         universe,
         sector_features.select("sector").collect().to_series(),
         horizons=settings.horizons,
@@ -89,6 +87,27 @@ def forward_returns(
         threads=settings.threads,
     )
     return Result(labels, table=forward_returns_table(settings.horizons))
+
+
+@stage(group="learning", kinds=("numba", "polars"), checks={SCHEMA: SCHEMA_PROMISE})
+def residual_returns(
+    forward_returns: pl.LazyFrame,
+    rolling_beta: pl.DataFrame,
+    universe: pl.DataFrame,
+    settings: dg.ResourceParam[Settings],
+) -> Result:
+    """What beta leaves of each forward return, and the labels made of that."""
+    from finpipe.learning.targets import residual_returns, residual_returns_table
+
+    labels = residual_returns(
+        forward_returns,
+        rolling_beta,
+        universe,
+        horizons=settings.horizons,
+        rank_scope=settings.rank_scope,
+        threads=settings.threads,
+    )
+    return Result(labels, table=residual_returns_table(settings.horizons))
 
 
 @stage(
@@ -109,6 +128,7 @@ def training_panel(
     financial_features: pl.LazyFrame,
     macro_features: pl.DataFrame,
     forward_returns: pl.LazyFrame,
+    residual_returns: pl.LazyFrame,
     settings: dg.ResourceParam[Settings],
 ) -> Result:
     """Universe members with every feature and every label: what rankers learn from and predict on."""
@@ -121,13 +141,15 @@ def training_panel(
         "krx/sector_features": sector_features,
         "krx/financial_features": financial_features,
     }
+    labels = {"krx/forward_returns": forward_returns, "krx/residual_returns": residual_returns}
     inputs = tuple(dict.fromkeys(name for models in FEATURE_SETS for name in feature_set(models)))
-    panel = training_panel(
-        universe, features, forward_returns, macro_features, require=inputs, fill=settings.fill
-    )
+    panel = training_panel(universe, features, labels, macro_features, require=inputs, fill=settings.fill)
     soon = min(settings.horizons)
-    labels = set(forward_returns.collect_schema().names()) - set(universe.columns)
-    known, realized = panel.drop(labels), panel.select("stock_code", "date", f"realized_return_{soon}d")
+    ahead = {name for frame in labels.values() for name in frame.collect_schema().names()}
+    known, realized = (
+        panel.drop(ahead - set(universe.columns)),
+        panel.select("stock_code", "date", f"realized_return_{soon}d"),
+    )
     leaks = feature_leaks(known, realized, horizon=soon, days=LEAK_DAYS)
     return Result(
         panel,
