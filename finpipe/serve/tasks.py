@@ -5,7 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import json
 import logging
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from finpipe.portfolio import requests
@@ -49,19 +51,22 @@ def described(error: Exception) -> dict[str, str]:
     return {"kind": FAILED, "detail": f"{type(error).__name__}: {error}"}
 
 
-def warm_up() -> None:
-    """Load and compile what most tasks need, on a handful of made-up stocks."""
-    from finpipe.market.daily_bars import BarRequest
-    from finpipe.market.demo_bars import DemoBars
-    from finpipe.portfolio import analysis, answers, plain  # noqa: F401 (loaded for later)
-    from finpipe.portfolio.moments import estimate_moments
-    from finpipe.portfolio.optimization import optimize_moments
-
+def warm_up(settings: Settings) -> None:
+    """Load and compile what most tasks need, and take the memory for it, by tasks on a handful of made-up stocks."""
     tickers = ("COM01", "DIS01", "ENE01", "FIN01", "TEC01", "UTI01")
-    asked = requests.OptimizeRequest.model_validate({"tickers": tickers, "frontier_points": 3})
-    bars = DemoBars().fetch(BarRequest(tickers, dt.date(2019, 1, 2), dt.date(2020, 12, 30))).bars
-    optimize_moments(estimate_moments(bars, asked, tickers=tickers, sectors={}), asked)
-    analysis.analyze(bars, tickers[0])
+    days = {"start": "2019-01-02", "end": "2020-12-30"}
+    tasks = (
+        ("optimize", {"tickers": tickers, "frontier_points": 3, **days}),
+        ("analyze", {"ticker": tickers[0], **days}),
+    )
+    try:
+        with tempfile.TemporaryDirectory(prefix="finpipe-") as home:
+            changed = {"home": Path(home), "provider": "demo", "bars": None, "redis_url": None}
+            elsewhere = settings.model_copy(update=changed)
+            for kind, request in tasks:
+                run(kind, json.dumps(request), elsewhere, lambda _stage, _share: None, update=True)
+    except OSError as error:
+        log.warning("not warmed up, so that the first tasks take longer: %s", error)
 
 
 def _optimize(request: str, settings: Settings, told: Told, update: bool) -> bytes:

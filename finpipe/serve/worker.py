@@ -50,7 +50,7 @@ def _work(
     from finpipe.settings import Settings
 
     settings = Settings(**json.loads(values))
-    known.warm_up()
+    known.warm_up(settings)
     send({"type": "ready"})
     while True:
         message = tasks.get()

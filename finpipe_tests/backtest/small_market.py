@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import polars as pl
 
+from finpipe.backtest.simulate import Simulation
 from finpipe.market import schema
 
 START = dt.date(2020, 1, 1)
+FREE = {"commission": 0.0, "sale_tax": 0.0, "slippage": 0.0}
+A, B, C = "000010", "000020", "000030"
 
 
 def days(n: int, start: dt.date = START) -> list[dt.date]:
@@ -93,6 +97,17 @@ def ranking(ranks: Mapping[dt.date, Sequence[str]]) -> pl.DataFrame:
     return schema.PREDICTIONS.validate(
         frame.with_columns(pl.col("stock_code").cast(pl.Categorical)).sort("stock_code", "date")
     )
+
+
+def constant_ranking(codes: Sequence[str], n: int) -> pl.DataFrame:
+    """Return predictions that rank the codes alike on ``n`` days."""
+    return ranking(dict.fromkeys(days(n), codes))
+
+
+def trades_of(simulation: Simulation, **matches: str) -> list[dict[str, Any]]:
+    """Return the trades whose columns have these values."""
+    wanted = [pl.col(name).cast(pl.String) == value for name, value in matches.items()]
+    return simulation.trades.filter(*wanted).to_dicts()
 
 
 def listed(codes: Sequence[str], delisted: Mapping[str, dt.date] | None = None) -> pl.DataFrame:
