@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from finpipe.cli.options import Database, Home
+from finpipe.panel.memory import spare_memory
 from finpipe.settings import load_settings
 
 
@@ -30,6 +31,7 @@ def serve(
       finpipe serve --home data --provider demo
       FINPIPE_REDIS_URL=redis://127.0.0.1:6379/0 finpipe serve --port 9000
     """
+    spare_memory()
     from finpipe.serve.server import serve as run
 
     settings = load_settings(

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from finpipe.panel.memory import ALLOCATORS, keep_freed_memory
+from finpipe.panel.memory import ALLOCATORS, keep_freed_memory, spare_memory
 
 FREED_BELOW_WHAT_IS_USED = """
 import numpy as np, psutil
@@ -18,6 +18,19 @@ arrays = [np.ones(12_000) for _ in range(2000)]
 del arrays[:-1]
 before = held()
 give_back_freed_memory()
+print(before - held())
+"""
+FREED_BY_POLARS = """
+import time
+import polars as pl, psutil
+
+held = lambda: psutil.Process().memory_info().rss / 1e6
+columns = [pl.repeat(1.0, 500_000, eager=True) for _ in range(100)]
+before = held()
+del columns
+time.sleep(0.2)
+for _ in range(2000):
+    pl.repeat(1.0, 100, eager=True)
 print(before - held())
 """
 BEFORE_A_HOME_IS_OPENED = """
@@ -37,6 +50,14 @@ def test_variables_that_are_set_stay_as_they_are(monkeypatch):
     keep_freed_memory()
     assert os.environ[first] == "dirty_decay_ms:0"
     assert all(os.environ[name] == ALLOCATORS[name] for name in others)
+
+
+def test_a_process_that_spares_memory_says_so_to_those_that_it_starts(monkeypatch):
+    monkeypatch.setenv("_RJEM_MALLOC_CONF", "")
+    monkeypatch.delenv("_RJEM_MALLOC_CONF")
+    spare_memory()
+    done = subprocess.run([sys.executable, "-c", FREED_BY_POLARS], capture_output=True, text=True, check=True)
+    assert float(done.stdout) > 100, "of 400 MB"
 
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="the C library is not glibc")
