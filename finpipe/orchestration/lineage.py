@@ -127,10 +127,10 @@ def _passed_on(asset: str, column: str) -> list[Source]:
     """Return the first upstream that has the column, or nothing."""
     horizon = re.search(r"_(\d+)d$", column)
     labels = _labels(int(horizon[1])) if horizon else {}
-    passing = ((key, column) for key in _upstream(asset))
-    return [found for found in passing if found in _columns(found[0]) or column in labels.get(found[0], ())][
-        :1
+    has_it = [
+        key for key in _upstream(asset) if (key, column) in _columns(key) or column in labels.get(key, ())
     ]
+    return [(key, column) for key in has_it[:1]]
 
 
 def _labels(horizon: int) -> Mapping[str, Sequence[str]]:

@@ -16,7 +16,7 @@ ALLOCATORS = {
 }
 """Variables that allocators read when they are loaded: polars' jemalloc, Arrow's mimalloc, glibc's, and numpy's."""
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_MALLOPT = {"MALLOC_TRIM_THRESHOLD_": -1, "MALLOC_MMAP_THRESHOLD_": -3}  # M_..., as in malloc.h
 
 
 def keep_freed_memory() -> None:
@@ -30,12 +30,10 @@ def keep_freed_memory() -> None:
 
     It has an effect only before polars, pyarrow and numpy are loaded. Variables that are set already stay as they are.
     """
-    for name, value in ALLOCATORS.items():
-        os.environ.setdefault(name, value)
     choose = getattr(ctypes.CDLL(None), "mallopt", None)
-    if choose is not None:  # this process started without the variables
-        choose(_M_MMAP_THRESHOLD, int(os.environ["MALLOC_MMAP_THRESHOLD_"]))
-        choose(_M_TRIM_THRESHOLD, int(os.environ["MALLOC_TRIM_THRESHOLD_"]))
+    for name, value in ALLOCATORS.items():
+        if os.environ.setdefault(name, value) == value and name in _MALLOPT and choose is not None:
+            choose(_MALLOPT[name], int(value))  # glibc has started already
 
 
 def spare_memory() -> None:

@@ -20,6 +20,25 @@ before = held()
 give_back_freed_memory()
 print(before - held())
 """
+COLUMNS_AGAIN_AND_AGAIN = """
+import resource
+from finpipe.panel.memory import keep_freed_memory
+
+keep_freed_memory()
+import numpy as np
+from finpipe.panel.columns import empty_column
+
+def columns():
+    of_numpy, of_arrow = ([empty(400_000, np.float64) for _ in range(8)] for empty in (np.empty, empty_column))
+    for column in of_numpy + of_arrow:
+        column.fill(1.0)
+
+columns()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(20):
+    columns()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
 FREED_BY_POLARS = """
 import time
 import polars as pl, psutil
@@ -50,6 +69,15 @@ def test_variables_that_are_set_stay_as_they_are(monkeypatch):
     keep_freed_memory()
     assert os.environ[first] == "dirty_decay_ms:0"
     assert all(os.environ[name] == ALLOCATORS[name] for name in others)
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="the C library is not glibc")
+def test_columns_are_made_in_the_memory_of_those_that_were_freed():
+    given = {name: value for name, value in os.environ.items() if name not in ALLOCATORS}
+    done = subprocess.run(
+        [sys.executable, "-c", COLUMNS_AGAIN_AND_AGAIN], capture_output=True, text=True, check=True, env=given
+    )
+    assert int(done.stdout) < 25_000, "of 250,000 pages"
 
 
 def test_a_process_that_spares_memory_says_so_to_those_that_it_starts(monkeypatch):

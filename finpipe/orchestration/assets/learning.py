@@ -146,10 +146,8 @@ def training_panel(
     panel = training_panel(universe, features, labels, macro_features, require=inputs, fill=settings.fill)
     soon = min(settings.horizons)
     ahead = {name for frame in labels.values() for name in frame.collect_schema().names()}
-    known, realized = (
-        panel.drop(ahead - set(universe.columns)),
-        panel.select("stock_code", "date", f"realized_return_{soon}d"),
-    )
+    known = panel.drop(ahead - set(universe.columns))
+    realized = panel.select("stock_code", "date", f"realized_return_{soon}d")
     leaks = feature_leaks(known, realized, horizon=soon, days=LEAK_DAYS)
     return Result(
         panel,
