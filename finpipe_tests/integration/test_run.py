@@ -65,7 +65,7 @@ def test_only_makes_the_asset_and_what_it_needs(own_home, say):
     record = say("run", "--home", own_home.home, "--only", "krx/universe", "--json").record
     assert record["materialized"] == ["krx/universe"]
     assert set(record["skipped"]) == {"krx/daily_prices", "krx/stocks", "krx/technical_features"}
-    several = ("--only", "krx/forward_returns", "--only", "krx/filings")
+    several = ("--only", "krx/residual_returns", "--only", "krx/filings")
     record = say("run", "--home", own_home.home, *several, "--json").record
     assert record["materialized"] == ["krx/rolling_beta"]
 
