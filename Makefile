@@ -13,6 +13,10 @@ unexport PYTHONDONTWRITEBYTECODE
 # Threads that wait for others sleep, for the processes of tests share two cores.
 test: export OMP_WAIT_POLICY := passive
 
+# pip compiles on one processor, also the tests of packages; a file that is no Python of this version stays as it is.
+INSTALL := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c requirements.lock
+COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/tests?/' .venv/lib || true
+
 .PHONY: help setup demo test lint format ui bench lock clean
 
 help: ## list the targets
@@ -22,12 +26,14 @@ setup: $(BIN)/.ready ## make the virtual environment for running finpipe
 
 $(BIN)/.ready: pyproject.toml requirements.lock
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e .
+	$(INSTALL) -e .
+	$(COMPILE)
 	touch $@
 
 $(BIN)/.ready-dev: pyproject.toml requirements.lock
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev]'
+	$(INSTALL) -e '.[dev]'
+	$(COMPILE)
 	touch $(BIN)/.ready $@
 
 demo: $(BIN)/.ready ## run the main job on a synthetic market and show what comes out

@@ -16,6 +16,7 @@ from playwright.sync_api import ConsoleMessage, Locator, Page, Route, expect
 from finpipe.page.palette import DARK, LIGHT
 from finpipe_tests.demo_home import VARIANT, DemoHome
 from finpipe_tests.serve.process import ServiceProcess
+from finpipe_tests.waiting import until
 
 TICKER, OTHER = "ENE01", "TEC01"
 KEPT = "kept-one"
@@ -86,6 +87,11 @@ def search(page: Page, ticker: str) -> None:
     page.keyboard.press("Enter")
 
 
+def holds(page: Page, expression: str) -> None:
+    """Wait until ``expression`` is true; Playwright's own wait evaluates in the page, which its policy refuses."""
+    until(lambda: page.evaluate(expression), expression)
+
+
 def drawn(page: Page, says: str) -> None:
     """Wait until a chart is drawn; ``says`` is how its name begins."""
     plot = page.get_by_role("img", name=re.compile(says))
@@ -141,7 +147,7 @@ def test_a_ticker_is_looked_at(page: Page, service: ServiceProcess):
     page.get_by_role("button", name="Averages").click()
     page.get_by_role("button", name="Forecast", exact=True).click()
     drawn(page, "range 3M")
-    page.wait_for_function("document.querySelector('.plot').data.some(each => each.type === 'candlestick')")
+    holds(page, "document.querySelector('.plot').data.some(each => each.type === 'candlestick')")
     assert page.evaluate("document.querySelector('.plot').data.length") == 4
     assert page.evaluate(band) == 0
 
@@ -154,9 +160,9 @@ def test_a_ticker_is_looked_at(page: Page, service: ServiceProcess):
 def test_a_known_ticker_is_searched_when_typing_pauses_and_stale_answers_are_dropped(page: Page):
     held: list[Route] = []
     page.route(f"**/api/analyze/{OTHER}**", lambda route: held.append(route))  # noqa: PLW0108 it is marked
-    page.wait_for_function("document.querySelectorAll('datalist option').length > 100")
+    holds(page, "document.querySelectorAll('datalist option').length > 100")
     search(page, OTHER)
-    page.wait_for_function("document.querySelector('.panel').ariaBusy === 'true'")
+    holds(page, "document.querySelector('.panel').ariaBusy === 'true'")
     with page.expect_event("requestfailed", lambda request: OTHER in request.url):
         page.get_by_label("Ticker", exact=True).press_sequentially("x")
         page.get_by_label("Ticker", exact=True).fill(TICKER)
@@ -244,7 +250,7 @@ def test_a_slow_computation_is_watched_and_cancelled(page: Page, service: Servic
     progress = page.get_by_role("progressbar", name="Computing")
     expect(progress).to_be_visible()
     expect(page.locator(".stage")).to_contain_text("Forecasting returns")
-    page.wait_for_function("document.querySelector('progress').value > 0")
+    holds(page, "document.querySelector('progress').value > 0")
     job = page.url.rsplit("/", 1)[1]
     page.reload()
     expect(progress).to_be_visible()
@@ -434,10 +440,10 @@ def test_light_and_dark(page: Page):
     page.emulate_media(color_scheme="dark")
     assert page.evaluate(ground) == rgb(DARK.page)
     line = "document.querySelector('.plot').data.at(-1).line.color"
-    page.wait_for_function(f"{line} === '{DARK.ink}'")
+    holds(page, f"{line} === '{DARK.ink}'")
     page.get_by_role("button", name="Light").click()
     assert page.evaluate(ground) == rgb(LIGHT.page)
-    page.wait_for_function(f"{line} === '{LIGHT.ink}'")
+    holds(page, f"{line} === '{LIGHT.ink}'")
     page.reload()
     page.locator("html[data-ready]").wait_for()
     assert page.evaluate(ground) == rgb(LIGHT.page)
