@@ -109,7 +109,7 @@ class PlainMarket:
             cp.Maximize(self.net - self.problem.risk_free - ratio * volatility), self.allowed
         )
         for _ in range(30):
-            problem.solve(solver="CLARABEL", **PRECISE)
+            _solve(problem)
             better = self.value(self.weights.value)
             if better <= ratio.value * (1 + 1e-12):
                 break
@@ -117,11 +117,16 @@ class PlainMarket:
         return self.weights.value
 
     def _solved(self, objective: cp.Minimize | cp.Maximize, *more: cp.Constraint) -> np.ndarray:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            cp.Problem(objective, [*self.allowed, *more]).solve(solver="CLARABEL", **PRECISE)
+        _solve(cp.Problem(objective, [*self.allowed, *more]))
         assert self.weights.value is not None, "cvxpy found no portfolio"
         return self.weights.value
+
+
+def _solve(problem: cp.Problem) -> None:
+    """Solve as precisely as possible; what cvxpy calls inaccurate then is so by far less than what is compared."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        problem.solve(solver="CLARABEL", **PRECISE)
 
 
 def is_feasible(problem: Problem, tickers: Sequence[str], sectors: Mapping[str, str]) -> bool:
