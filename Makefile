@@ -17,6 +17,9 @@ test: export OMP_WAIT_POLICY := passive
 INSTALL := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c requirements.lock
 COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/tests?/' .venv/lib || true
 
+# numba keeps what it compiled beside the modules; the processes of tests would each compile them otherwise.
+KERNELS := $(shell grep -rl --include='*.py' numba.njit finpipe)
+
 .PHONY: help setup demo test lint format ui bench lock clean
 
 help: ## list the targets
@@ -36,10 +39,14 @@ $(BIN)/.ready-dev: pyproject.toml requirements.lock
 	$(COMPILE)
 	touch $(BIN)/.ready $@
 
+$(BIN)/.kernels: $(BIN)/.ready $(KERNELS)
+	printf '%s\n' $(subst /,.,$(KERNELS:.py=)) | xargs -P 2 -I{} $(BIN)/python -c 'import {}'
+	touch $@
+
 demo: $(BIN)/.ready ## run the main job on a synthetic market and show what comes out
 	$(BIN)/finpipe demo --home $(HOME_FOLDER)
 
-test: $(BIN)/.ready-dev ## run the tests; some wait for servers, so three share two cores
+test: $(BIN)/.ready-dev $(BIN)/.kernels ## run the tests; some wait for servers, so three share two cores
 	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 lint: $(BIN)/.ready-dev ## check style, types and layers
